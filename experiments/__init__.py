@@ -1,0 +1,1 @@
+"""Which published result: one file per experiment, and the commands on runs."""

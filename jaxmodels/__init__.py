@@ -1,0 +1,1 @@
+"""What is computed: Linen modules, arrays to arrays."""

@@ -1,0 +1,1 @@
+"""Official PyTorch state dicts to our variables, one file per published layout."""

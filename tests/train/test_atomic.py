@@ -1,0 +1,40 @@
+"""Files are whole or as they were before."""
+
+import pathlib
+
+import pytest
+
+from train.atomic import write_atomically
+from train.errors import UserError
+
+
+def test_writes_and_overwrites_and_leaves_nothing_else(tmp_path):
+    path = tmp_path / "new" / "file.bin"
+    assert write_atomically(path, b"first") == path
+    write_atomically(path, b"second")
+    assert path.read_bytes() == b"second"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_folder_in_the_way_is_a_user_error(tmp_path):
+    with pytest.raises(UserError, match="can't be written"):
+        write_atomically(tmp_path, b"x")
+    assert list(tmp_path.parent.glob(".*.tmp")) == []
+
+
+def test_a_failing_disk_keeps_the_old_file(tmp_path, monkeypatch):
+    path = write_atomically(tmp_path / "file", b"old")
+
+    def full(self, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pathlib.Path, "write_bytes", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+
+
+def test_a_file_where_a_folder_should_be_is_a_user_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="can't be written"):
+        write_atomically(tmp_path / "file" / "below", b"x")

@@ -1,0 +1,1 @@
+"""How any system is trained: loop, devices, seeds, checkpoints, run directory."""

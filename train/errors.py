@@ -1,0 +1,18 @@
+"""The one exception for mistakes that the person who started the program can mend."""
+
+
+class UserError(Exception):
+    """A mistake in a setting, a file or a machine that the user can mend.
+
+    The commands print it as one line, without a traceback, and exit with code 2.
+
+    Args:
+      field: what is wrong, as the user wrote it: a flag (`--train.batch-size`) or a path.
+      value: the value that was given.
+      problem: why it can't be used.
+      remedy: what to do instead.
+    """
+
+    def __init__(self, field: str, value: object, problem: str, remedy: str):
+        self.field, self.value, self.problem, self.remedy = field, value, problem, remedy
+        super().__init__(f"{field} = {value}: {problem}; {remedy}")

@@ -1,0 +1,7 @@
+"""Pictures of a run: arrays in, one PNG file out, no model and no global plotting state."""
+
+from train.figures.charts import distance_scatter, heat_map, latent_histograms
+from train.figures.grids import image_grid
+from train.figures.loss_curves import Curve, curves
+
+__all__ = ["Curve", "curves", "distance_scatter", "heat_map", "image_grid", "latent_histograms"]

@@ -1,0 +1,104 @@
+"""What every Gaussian autoencoder of the family shares: its settings, networks, and use after training."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float, PyTree, UInt8
+
+from jaxmodels.gwae import Decoder, Encoder
+from jaxmodels.priors import Noise, Prior
+
+Metrics = dict[str, jax.Array]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AutoencoderConfig:
+    """Settings of the networks and of their optimiser."""
+
+    latent_dim: int = 64
+    """Number of latent dimensions L."""
+    learning_rate: float = 1e-4
+    """Learning rate of encoder, decoder and prior."""
+    batch_norm: bool = False
+    """Batch normalisation in encoder and decoder."""
+    residual_blocks: bool = False
+    """Two residual blocks of 1x1 convolutions behind each stage."""
+    padding: Literal["edge", "zeros"] = "edge"
+    """Padding of the encoder's convolutions."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Number format of the networks; parameters and losses stay float32."""
+
+
+class AutoencoderState(Protocol):
+    """What encoding and decoding need of the state of any system of the family."""
+
+    step: jax.Array
+    params: PyTree
+    collections: PyTree
+    key: jax.Array
+
+
+def encoder(config: AutoencoderConfig, momentum: float, latent_batch_norm: bool = False) -> Encoder:
+    """The encoder of these settings; `momentum` is that of its batch norms."""
+    return Encoder(
+        config.latent_dim,
+        config.batch_norm,
+        config.residual_blocks,
+        latent_batch_norm,
+        config.padding,
+        momentum,
+        jnp.dtype(config.dtype),
+    )
+
+
+def decoder(config: AutoencoderConfig, momentum: float) -> Decoder:
+    """The decoder of these settings."""
+    return Decoder(3, config.batch_norm, config.residual_blocks, momentum, jnp.dtype(config.dtype))
+
+
+def pixels(image: UInt8[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    """uint8 images as float32 in [0, 1]."""
+    return image.astype(jnp.float32) / 255
+
+
+def split_collections(variables: PyTree) -> tuple[PyTree, PyTree]:
+    """(params, other collections) of what `init` returned."""
+    others = {name: value for name, value in variables.items() if name != "params"}
+    return variables.get("params", {}), others
+
+
+@dataclass
+class Networks:
+    """Applies several modules that keep collections, and collects what their train-mode calls change.
+
+    A call `networks("decoder", z)` reads the parameters and the newest collections of that name. It lives inside
+    one trace of one loss function.
+    """
+
+    modules: dict[str, nn.Module]
+    params: PyTree
+    collections: dict[str, PyTree]
+    train: bool
+
+    def __call__(self, name: str, *inputs: Any, method: str | None = None, params: PyTree = None) -> Any:
+        """Output of the module `name`; in train mode its collections advance."""
+        variables = {"params": self.params[name] if params is None else params, **self.collections[name]}
+        module, mutable = self.modules[name], list(self.collections[name])
+        if not (self.train and mutable):
+            return module.apply(variables, *inputs, self.train, method=method)
+        output, changed = module.apply(variables, *inputs, self.train, method=method, mutable=mutable)
+        self.collections = {**self.collections, name: changed}
+        return output
+
+
+def codes(networks: Networks, x: Float[Array, "b h w c"]) -> tuple[Float[Array, "b l"], Float[Array, "b l"]]:
+    """(mu, logvar) of q(z|x)."""
+    return networks("encoder", x)
+
+
+def prior_noise(prior: Prior, key: jax.Array, size: int) -> Noise:
+    """What one draw of `size` codes from the prior consumes."""
+    return prior.noise(key, size)

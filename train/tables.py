@@ -1,0 +1,174 @@
+"""Tables of results: values with intervals beside published numbers, as plain text and as Markdown."""
+
+import dataclasses
+import html
+import math
+from collections.abc import Callable, Sequence
+from typing import Self
+
+import numpy as np
+import scipy.stats
+from jaxtyping import Float
+
+NO_NUMBER = "–"
+ONE_SEED = "one seed, no interval"
+UNPUBLISHED = "no published value"
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """A mean over seeds and the half-width of its confidence interval, which is NaN for a single seed."""
+
+    mean: float
+    half_width: float
+    n: int
+
+    @classmethod
+    def of(cls, values: Sequence[float] | Float[np.ndarray, " seeds"], confidence: float = 0.95) -> Self:
+        """The mean of one value per seed with Student's t interval of it.
+
+        Args:
+          values: one per seed; one that is not finite makes the mean so too, nothing is left out.
+          confidence: the share of such intervals that holds the true mean, when seeds are normal.
+
+        Returns:
+          The interval, in the units of the values.
+
+        Raises:
+          ValueError: when there are no values.
+        """
+        seeds = np.asarray(values, np.float64)
+        if seeds.size == 0:
+            raise ValueError("an interval needs at least one value")
+        if seeds.size == 1:
+            return cls(float(seeds[0]), math.nan, 1)
+        quantile = scipy.stats.t.ppf((1 + confidence) / 2, seeds.size - 1)
+        spread = seeds.std(ddof=1) if np.isfinite(seeds).all() else math.nan
+        half_width = quantile * spread / math.sqrt(seeds.size)
+        return cls(float(seeds.mean()), float(half_width), seeds.size)
+
+
+Cell = str | int | float | Interval
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table whose first column names the rows.
+
+    Attributes:
+      caption: what the table shows and how it was measured.
+      columns: the heads.
+      rows: as many cells each as there are heads.
+      note: a sentence below the table.
+      published: a published number for each row, None where there is none; adds a last column.
+
+    Raises:
+      ValueError: when a row or the published numbers have another length.
+    """
+
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    note: str = ""
+    published: Sequence[Cell | None] | None = None
+
+    def __post_init__(self):
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(
+                    f"table '{self.caption}': {len(row)} cells for {len(self.columns)} columns: {row}"
+                )
+        if self.published is not None and len(self.published) != len(self.rows):
+            raise ValueError(
+                f"table '{self.caption}': {len(self.published)} published for {len(self.rows)} rows"
+            )
+
+    def heads(self) -> list[str]:
+        """The heads, with that of the published numbers."""
+        return [*self.columns, *(["published"] if self.published is not None else [])]
+
+    def body(self) -> list[list[Cell]]:
+        """The rows, with the published numbers."""
+        if self.published is None:
+            return [list(row) for row in self.rows]
+        numbers = [UNPUBLISHED if number is None else number for number in self.published]
+        return [[*row, number] for row, number in zip(self.rows, numbers, strict=True)]
+
+    def texts(self) -> list[list[str]]:
+        """The body as text; a single seed is marked in its cell, unless `notes` says it of them all."""
+        return [[cell_text(cell, say_one_seed=not self.is_single()) for cell in row] for row in self.body()]
+
+    def notes(self) -> list[str]:
+        """The sentences below the table."""
+        single = [ONE_SEED.capitalize() + "."] if self.is_single() else []
+        return [*([self.note] if self.note else []), *single]
+
+    def is_single(self) -> bool:
+        """Whether the table has intervals and all are of one seed."""
+        counts = {cell.n for row in self.rows for cell in row if isinstance(cell, Interval)}
+        return counts == {1}
+
+    def is_numeric(self, column: int) -> bool:
+        """Whether a column holds a number, and so is aligned to the right."""
+        return any(not isinstance(row[column], str) for row in self.body())
+
+
+def cell_text(cell: Cell, say_one_seed: bool = True) -> str:
+    """One cell as text: "0.42 ± 0.03 (n=4)", "0.42 (one seed, no interval)", "–" for NaN."""
+    if isinstance(cell, str):
+        return cell
+    if not isinstance(cell, Interval):
+        return _number(cell)
+    if math.isnan(cell.mean):
+        return NO_NUMBER
+    if cell.n == 1:
+        return _number(cell.mean) + (f" ({ONE_SEED})" if say_one_seed else "")
+    return f"{_plus_minus(cell.mean, cell.half_width)} (n={cell.n})"
+
+
+def to_text(table: Table) -> str:
+    """The table for a terminal: aligned columns under the caption."""
+    lines = [table.heads(), *table.texts()]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rule = ["-" * width for width in widths]
+    padded = ["  ".join(_pad(table, widths, line)).rstrip() for line in [lines[0], rule, *lines[1:]]]
+    return "\n".join([table.caption, *padded, *table.notes()])
+
+
+def to_markdown(table: Table) -> str:
+    """The table for a README: GitHub's Markdown, the caption above, the notes below."""
+    aligned = [("---:" if table.is_numeric(index) else "---") for index in range(len(table.heads()))]
+    lines = [_escaped(table.heads()), aligned, *map(_escaped, table.texts())]
+    grid = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n\n".join([f"**{_escaped([table.caption])[0]}**", grid, *_escaped(table.notes())])
+
+
+def _pad(table: Table, widths: Sequence[int], line: Sequence[str]) -> list[str]:
+    sides: list[Callable[[str, int], str]] = [
+        str.rjust if table.is_numeric(index) else str.ljust for index in range(len(widths))
+    ]
+    return [side(text, width) for side, text, width in zip(sides, line, widths, strict=True)]
+
+
+def _escaped(texts: Sequence[str]) -> list[str]:
+    special = str.maketrans({character: f"\\{character}" for character in "\\`*_[]|"})
+    return [html.escape(" ".join(text.split()), quote=False).translate(special) for text in texts]
+
+
+def _number(value: float) -> str:
+    """Four significant digits; integers whole."""
+    if math.isnan(value):
+        return NO_NUMBER
+    if isinstance(value, int) or value == 0 or 1e4 <= abs(value) < 1e9:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
+def _plus_minus(mean: float, half_width: float) -> str:
+    """Two significant digits of the half-width, and the mean to the same decimal."""
+    if half_width == 0 or not math.isfinite(half_width):
+        return f"{_number(mean)} ± {half_width:g}"
+    decimals = max(0, 1 - math.floor(math.log10(half_width)))
+    if decimals > 5:
+        return f"{mean:.4g} ± {half_width:.2g}"
+    return f"{mean:,.{decimals}f} ± {half_width:,.{decimals}f}"
