@@ -283,6 +283,7 @@ def critic_phase(
         )
         critic = optax.apply_updates(state.critic, updates)
         metrics["critic_gradient_norm"] = optax.tree.norm(gradient)
+        metrics |= {"posterior_std": mean_std(data[1]), "prior_std": mean_std(model[1])}
         return state.replace(critic=critic, critic_optimiser=optimiser_state, collections=collections), metrics
 
     state, metrics = jax.lax.scan(one_step, state, noise)
