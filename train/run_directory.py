@@ -112,6 +112,22 @@ def create_run(
     return open_run(Path(_on_process_zero(make)), "--run-dir")
 
 
+def update_config(run: RunDirectory, config: Json) -> RunDirectory:
+    """Rewrites the settings of a run that is resumed with permitted changes.
+
+    Raises:
+      UserError: if it can't be written.
+    """
+
+    def write() -> str:
+        saved = json.loads((run.path / "config.json").read_text())
+        write_json(run.path / "config.json", saved | {"config": config})
+        return ""
+
+    _on_process_zero(write)
+    return dataclasses.replace(run, config=config)
+
+
 def open_run(path: Path, field: str = "--resume") -> RunDirectory:
     """Reads back an existing run.
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Self
 
 import numpy as np
-import scipy.stats
 from jaxtyping import Float
+
+from train.metrics.intervals import mean_interval
 
 NO_NUMBER = "–"
 ONE_SEED = "one seed, no interval"
@@ -24,12 +25,11 @@ class Interval:
     n: int
 
     @classmethod
-    def of(cls, values: Sequence[float] | Float[np.ndarray, " seeds"], confidence: float = 0.95) -> Self:
-        """The mean of one value per seed with Student's t interval of it.
+    def of(cls, values: Sequence[float] | Float[np.ndarray, " seeds"]) -> Self:
+        """The mean of one value per seed with the 95 % interval of Student's t.
 
         Args:
           values: one per seed; one that is not finite makes the mean so too, nothing is left out.
-          confidence: the share of such intervals that holds the true mean, when seeds are normal.
 
         Returns:
           The interval, in the units of the values.
@@ -37,15 +37,8 @@ class Interval:
         Raises:
           ValueError: when there are no values.
         """
-        seeds = np.asarray(values, np.float64)
-        if seeds.size == 0:
-            raise ValueError("an interval needs at least one value")
-        if seeds.size == 1:
-            return cls(float(seeds[0]), math.nan, 1)
-        quantile = scipy.stats.t.ppf((1 + confidence) / 2, seeds.size - 1)
-        spread = seeds.std(ddof=1) if np.isfinite(seeds).all() else math.nan
-        half_width = quantile * spread / math.sqrt(seeds.size)
-        return cls(float(seeds.mean()), float(half_width), seeds.size)
+        mean, half_width = mean_interval(np.asarray(values, np.float64).reshape(-1))
+        return cls(float(mean), float(half_width), np.size(values))
 
 
 Cell = str | int | float | Interval

@@ -5,11 +5,12 @@ from typing import Any, Literal, Protocol
 
 import jax
 import jax.numpy as jnp
+import optax
 from flax import linen as nn
 from jaxtyping import Array, Float, PyTree, UInt8
 
 from jaxmodels.gwae import Decoder, Encoder
-from jaxmodels.priors import Noise, Prior
+from jaxmodels.priors import Prior
 
 Metrics = dict[str, jax.Array]
 
@@ -22,6 +23,8 @@ class AutoencoderConfig:
     """Number of latent dimensions L."""
     learning_rate: float = 1e-4
     """Learning rate of encoder, decoder and prior."""
+    warmup_steps: int = 0
+    """Updates over which the learning rate rises from 0; RMSprop's first updates are ten times too long without."""
     batch_norm: bool = False
     """Batch normalisation in encoder and decoder."""
     residual_blocks: bool = False
@@ -94,11 +97,33 @@ class Networks:
         return output
 
 
-def codes(networks: Networks, x: Float[Array, "b h w c"]) -> tuple[Float[Array, "b l"], Float[Array, "b l"]]:
-    """(mu, logvar) of q(z|x)."""
-    return networks("encoder", x)
+def warmed_up(learning_rate: float, config: AutoencoderConfig) -> optax.ScalarOrSchedule:
+    """The learning rate, rising linearly over the warm-up if there is one."""
+    if not config.warmup_steps:
+        return learning_rate
+    return optax.linear_schedule(learning_rate / config.warmup_steps, learning_rate, config.warmup_steps)
 
 
-def prior_noise(prior: Prior, key: jax.Array, size: int) -> Noise:
-    """What one draw of `size` codes from the prior consumes."""
-    return prior.noise(key, size)
+@dataclass(frozen=True)
+class Autoencoder:
+    """A trained (or fresh) member of the family in eval mode: encode, decode, sample. Pure, one state of one seed."""
+
+    modules: dict[str, nn.Module]
+    prior: Prior
+
+    def encode(
+        self, state: AutoencoderState, image: UInt8[Array, "b h w c"]
+    ) -> tuple[Float[Array, "b l"], Float[Array, "b l"]]:
+        """(mu, logvar) of q(z|x)."""
+        return self._networks(state)("encoder", pixels(image))
+
+    def decode(self, state: AutoencoderState, z: Float[Array, "b l"]) -> Float[Array, "b h w c"]:
+        """Pixels in (0, 1)."""
+        return self._networks(state)("decoder", z)
+
+    def sample(self, state: AutoencoderState, key: jax.Array, size: int) -> Float[Array, "n l"]:
+        """Codes from the prior."""
+        return self._networks(state)("prior", self.prior.noise(key, size))
+
+    def _networks(self, state: AutoencoderState) -> Networks:
+        return Networks(self.modules, state.params, state.collections, train=False)

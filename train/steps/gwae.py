@@ -22,6 +22,7 @@ from objectives.gromov_wasserstein import gromov_wasserstein, latent_scale, mean
 from objectives.mmd import mmd
 from train.devices import across_devices
 from train.steps.autoencoder import (
+    Autoencoder,
     AutoencoderConfig,
     Metrics,
     Networks,
@@ -29,6 +30,7 @@ from train.steps.autoencoder import (
     encoder,
     pixels,
     split_collections,
+    warmed_up,
 )
 
 MOMENTUM = 0.5
@@ -109,6 +111,11 @@ def make_modules(config: GWAEConfig) -> dict[str, nn.Module]:
     }
 
 
+def autoencoder(config: GWAEConfig) -> Autoencoder:
+    """The networks of these settings for use after training."""
+    return Autoencoder(make_modules(config), prior(config))
+
+
 def prior(config: GWAEConfig) -> Prior:
     """The prior of these settings."""
     return make_prior(config.prior, config.latent_dim, config.components, config.mixture)
@@ -140,8 +147,8 @@ def init_state(key: jax.Array, config: GWAEConfig) -> GWAEState:
 def optimiser(config: GWAEConfig) -> optax.GradientTransformation:
     """RMSprop beside a critic, Adam beside the MMD, as the official code has it."""
     if config.joint == "mmd":
-        return optax.adam(config.learning_rate)
-    return _rmsprop(config.learning_rate)
+        return optax.adam(warmed_up(config.learning_rate, config))
+    return _rmsprop(warmed_up(config.learning_rate, config))
 
 
 def critic_optimiser(config: GWAEConfig) -> optax.GradientTransformation:
@@ -149,7 +156,7 @@ def critic_optimiser(config: GWAEConfig) -> optax.GradientTransformation:
     return _rmsprop(config.critic_learning_rate)
 
 
-def _rmsprop(learning_rate: float) -> optax.GradientTransformation:
+def _rmsprop(learning_rate: optax.ScalarOrSchedule) -> optax.GradientTransformation:
     """Torch's defaults: decay 0.99, epsilon behind the root."""
     return optax.rmsprop(learning_rate, decay=0.99, eps=1e-8, eps_in_sqrt=False)
 

@@ -1,0 +1,225 @@
+"""What every command shares: errors as one line, presets, resuming, several processes."""
+
+import dataclasses
+import importlib
+import os
+import pathlib
+import sys
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import jax
+import tyro
+
+from train.errors import UserError
+from train.interrupt import Interrupted
+from train.loop import NonFiniteError
+from train.report import departures
+from train.run_directory import RunDirectory, check_resume, create_run, open_run, update_config
+
+Preset = Literal["quick", "paper"]
+EXPERIMENTS = ("gwae_3dshapes",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistributedConfig:
+    """Several processes, one per host."""
+
+    coordinator: str = ""
+    """Address of the first process as HOST:PORT, or `auto` on a TPU pod; empty for a single process."""
+    processes: int = 1
+    """Number of processes."""
+    process: int = 0
+    """Number of this process, from 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What every experiment can be told."""
+
+    preset: Preset = "quick"
+    """`paper`: the published setting; `quick`: named departures from it, minutes on two CPU cores."""
+    seed: int = 0
+    """Number of the first seed."""
+    seeds: int = 1
+    """Number of training runs, with seeds seed, seed + 1, ..., in one program."""
+    run_dir: Path | None = None
+    """Where the run is kept (default: a new folder in runs/)."""
+    resume: Path | None = None
+    """Continue the run in this folder."""
+    profile: bool = False
+    """Write a trace of one dispatch into the run's folder profile/."""
+    tensorboard: bool = False
+    """Also write TensorBoard events (extra `tensorboard`)."""
+    distributed: DistributedConfig = dataclasses.field(default_factory=DistributedConfig)
+
+
+Config = TypeVar("Config", bound=RunConfig)
+NOT_SETTINGS = ("resume", "run_dir", "profile", "tensorboard", "distributed")
+"""Fields that say how to run, not what: they may differ when a run is resumed."""
+
+
+@dataclass(frozen=True)
+class About:
+    """A line of `python -m experiments`."""
+
+    name: str
+    paper: str
+    data: str
+    time: str
+
+
+def main(command: Callable[[Sequence[str]], None]) -> None:
+    """Runs a command on sys.argv; what a user can mend ends in one line and exit code 2."""
+    try:
+        command(sys.argv[1:])
+    except UserError as error:
+        _end(f"error: {error}", 2)
+    except Interrupted as stop:
+        _end(str(stop), stop.exit_code)
+    except NonFiniteError as error:
+        _end(f"error: {error}", 1)
+    except KeyboardInterrupt:
+        _end("stopped; what was saved is kept, and --resume RUN_DIR continues", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _end(line: str, code: int) -> typing.NoReturn:
+    print(line, file=sys.stderr, flush=True)
+    sys.exit(code)
+
+
+def parse(
+    config_class: type[Config], presets: Mapping[Preset, Config], name: str, doc: str, argv: Sequence[str]
+) -> tuple[Config, RunDirectory | None]:
+    """The settings of a run and, where `--resume` names one, the run itself.
+
+    The defaults are those of the preset, or those of the run that is resumed; flags override them.
+
+    Raises:
+      UserError: the run to resume can't be read.
+      SystemExit: from tyro, with code 2, for flags that don't exist or values of another type.
+    """
+    resume, preset = _peek(argv, "--resume"), _peek(argv, "--preset") or "quick"
+    run, default = None, presets["paper" if preset == "paper" else "quick"]
+    if resume is not None:
+        run = open_run(Path(resume))
+        if run.experiment != name:
+            raise UserError(
+                "--resume", resume, f"is a run of {run.experiment}", f"use python -m experiments.{run.experiment}"
+            )
+        default = from_json(config_class, run.config)
+    parsed = tyro.cli(
+        config_class, default=default, prog=f"python -m experiments.{name}", description=doc, args=list(argv)
+    )
+    return parsed, run
+
+
+def _peek(argv: Sequence[str], flag: str) -> str | None:
+    """The value of a flag that decides the defaults of all others."""
+    for i, argument in enumerate(argv):
+        if argument == flag and i + 1 < len(argv):
+            return argv[i + 1]
+        if argument.startswith(f"{flag}="):
+            return argument.partition("=")[2]
+    return None
+
+
+def start(config: RunConfig, run: RunDirectory | None, name: str, changeable: Sequence[str]) -> RunDirectory:
+    """Joins the other processes, turns on the compilation cache, and opens the run directory.
+
+    Raises:
+      UserError: a resumed run was given settings that may not change, or the directory can't be made.
+    """
+    join(config.distributed)
+    cache_compilations()
+    settings = to_json(config)
+    if run is None:
+        return create_run(name, settings, config.run_dir)
+    check_resume(run.config, settings, (*changeable, *NOT_SETTINGS))
+    return update_config(run, {**settings, **{name: run.config[name] for name in NOT_SETTINGS}})
+
+
+def join(config: DistributedConfig) -> None:
+    """Connects this process to the others, before anything touches a device."""
+    if config.coordinator == "auto":
+        jax.distributed.initialize()
+    elif config.coordinator:
+        if not 0 <= config.process < config.processes:
+            raise UserError(
+                "--distributed.process", config.process, f"is not in [0, {config.processes})", "count from 0"
+            )
+        jax.distributed.initialize(config.coordinator, config.processes, config.process)
+
+
+def cache_compilations() -> None:
+    """Keeps compiled programs, so that a second start of the same program takes seconds."""
+    if jax.config.jax_compilation_cache_dir is None:
+        folder = pathlib.Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
+        jax.config.update("jax_compilation_cache_dir", str(folder / "jaxmodels" / "programs"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def announce(config: RunConfig, run: RunDirectory, presets: Mapping[Preset, RunConfig]) -> None:
+    """Says where the run is kept and how it departs from the published setting."""
+    if jax.process_index():
+        return
+    print(f"run directory: {run.path}", file=sys.stderr)
+    changed = departures(settings_of(config), settings_of(presets["paper"]))
+    if changed:
+        print(f"departures from the paper preset (--preset {config.preset}):", file=sys.stderr)
+        for field, (paper, here) in changed.items():
+            print(f"  {field}: {paper} -> {here}", file=sys.stderr)
+    sys.stderr.flush()
+
+
+def settings_of(config: RunConfig) -> dict[str, Any]:
+    """The settings that say what is run, for tables and comparisons."""
+    return {name: value for name, value in to_json(config).items() if name not in (*NOT_SETTINGS, "preset")}
+
+
+def to_json(config: Any) -> dict[str, Any]:
+    """A nested dataclass as JSON holds it."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        if isinstance(value, tuple | list):
+            return [plain(item) for item in value]
+        return str(value) if isinstance(value, Path) else value
+
+    return plain(dataclasses.asdict(config))
+
+
+def from_json(config_class: type[Config], content: Mapping[str, Any]) -> Config:
+    """The inverse of `to_json`.
+
+    Raises:
+      UserError: the settings are of another version of the experiment.
+    """
+    hints = typing.get_type_hints(config_class)
+    names = {field.name for field in dataclasses.fields(config_class)}
+    if unknown := set(content) - names:
+        raise UserError("config.json", ", ".join(sorted(unknown)), "is no setting of this version", "start a new run")
+
+    def value(hint: Any, given: Any) -> Any:
+        if dataclasses.is_dataclass(hint):
+            return from_json(typing.cast(Any, hint), given)
+        if isinstance(given, list):
+            return tuple(given)
+        wants_path = hint is Path or Path in typing.get_args(hint)
+        return Path(given) if wants_path and given is not None else given
+
+    return config_class(**{name: value(hints[name], given) for name, given in content.items()})
+
+
+def load_experiment(run: RunDirectory) -> Any:
+    """The module that made a run."""
+    if run.experiment not in EXPERIMENTS:
+        raise UserError(str(run.path), run.experiment, "is no experiment of this version", "use the one that made it")
+    return importlib.import_module(f"experiments.{run.experiment}")

@@ -1,0 +1,129 @@
+"""How batches reach the compiled step: from the device, or from the host one dispatch ahead."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Int, PyTree
+
+from train.data.shuffle import epoch_index
+from train.data.source import Source
+from train.devices import across_devices, replicated, split
+
+ORDER = 2**31 - 1
+"""Folded into a seed's key for the order of its examples; steps never reach it."""
+
+
+def order_key(key: jax.Array) -> jax.Array:
+    """The key of the order in which a seed sees the training examples."""
+    return jax.random.fold_in(key, ORDER)
+
+
+class Feed(Protocol):
+    """Training batches as a function of (seed, step) alone: there is nothing to checkpoint."""
+
+    per_seed: bool
+    """Whether `chunk` has a leading axis of seeds."""
+
+    def chunk(self, step: int, count: int) -> PyTree:
+        """What the steps [step, step + count) need, on the devices."""
+        ...
+
+    def batch(self, chunk: PyTree, key: jax.Array, step: Int[Array, ""], offset: Int[Array, ""]) -> PyTree:
+        """The batch of one step of one seed, for use inside the compiled program; `offset` counts in the chunk."""
+        ...
+
+
+@dataclass(frozen=True)
+class DeviceFeed:
+    """The whole source lives on the devices (or is rendered there); batches are drawn inside the step."""
+
+    source: Source
+    arrays: PyTree
+    rows: Int[Array, " n"]
+    batch_size: int
+    per_seed: bool = False
+
+    @classmethod
+    def place(cls, source: Source, rows: Int[np.ndarray, " n"], batch_size: int, mesh: Mesh) -> "DeviceFeed":
+        """Puts the source's arrays on every device of the mesh."""
+        whole = jax.tree.map(lambda a: _replicate(np.asarray(a), mesh), source.arrays)
+        return cls(source, whole, _replicate(rows.astype(np.int32), mesh), batch_size)
+
+    def chunk(self, step: int, count: int) -> PyTree:
+        """The placed arrays, whatever the step."""
+        return self.arrays, self.rows
+
+    def batch(self, chunk: PyTree, key: jax.Array, step: Int[Array, ""], offset: Int[Array, ""]) -> PyTree:
+        """Every example once per epoch, in an order of the seed's own."""
+        arrays, rows = chunk
+        index = epoch_index(order_key(key), step, self.batch_size, rows.shape[0])
+        return across_devices(self.source.take(arrays, across_devices(rows[index])))
+
+
+@dataclass(frozen=True)
+class HostFeed:
+    """The source stays on the host (a memory map, say); each dispatch brings its batches along."""
+
+    source: Source
+    rows: Int[np.ndarray, " n"]
+    batch_size: int
+    keys: jax.Array
+    mesh: Mesh
+    inner_steps: int
+    per_seed: bool = True
+
+    def chunk(self, step: int, count: int) -> PyTree:
+        """Arrays [seeds, inner_steps, batch, ...], the batch axis divided over the devices.
+
+        Only the rows that this process's devices hold are read.
+        """
+        index = np.asarray(_chunk_index(self.keys, step, self.inner_steps, self.batch_size, len(self.rows)))
+        rows = self.rows[index]
+        sharding = split(self.mesh, axis=2)
+
+        def array(name: str, spec: jax.ShapeDtypeStruct) -> jax.Array:
+            def read(where: tuple[slice, ...]) -> np.ndarray:
+                wanted = rows[where[:3]]
+                read_rows = self.source[wanted.reshape(-1)][name]
+                return read_rows.reshape(*wanted.shape, *spec.shape)
+
+            return jax.make_array_from_callback((*rows.shape, *spec.shape), sharding, read)
+
+        return {name: array(name, spec) for name, spec in self.source.spec.items()}
+
+    def batch(self, chunk: PyTree, key: jax.Array, step: Int[Array, ""], offset: Int[Array, ""]) -> PyTree:
+        """The step's slice of what the dispatch brought."""
+        return across_devices(jax.tree.map(lambda a: a[offset], chunk))
+
+
+def make_feed(
+    source: Source,
+    rows: Int[np.ndarray, " n"],
+    batch_size: int,
+    keys: jax.Array,
+    mesh: Mesh,
+    inner_steps: int,
+    device_bytes: int,
+) -> Feed:
+    """On the devices if the source's arrays take at most `device_bytes` there, from the host otherwise."""
+    size = sum(np.asarray(a).nbytes for a in jax.tree.leaves(source.arrays))
+    if size <= device_bytes:
+        return DeviceFeed.place(source, rows, batch_size, mesh)
+    return HostFeed(source, rows, batch_size, keys, mesh, inner_steps)
+
+
+def _chunk_index(
+    keys: jax.Array, step: int, count: int, batch_size: int, size: int
+) -> Int[Array, "seeds steps batch"]:
+    """The training examples of `count` steps of every seed."""
+    steps = step + jnp.arange(count)
+    draw = jax.vmap(lambda key, step: epoch_index(order_key(key), step, batch_size, size), in_axes=(None, 0))
+    return jax.vmap(draw, in_axes=(0, None))(keys, steps)
+
+
+def _replicate(array: np.ndarray, mesh: Mesh) -> jax.Array:
+    return jax.make_array_from_callback(array.shape, replicated(mesh), lambda where: array[where])
