@@ -104,16 +104,25 @@ def check(data: DataConfig, evaluate: EvaluateConfig, batch_size: int) -> None:
             raise UserError(flag, value, "is too small", f"give at least {least}")
 
 
-def open_data(config: DataConfig) -> tuple[Source, Split]:
+def open_data(config: DataConfig, evaluate: EvaluateConfig) -> tuple[Source, Split]:
     """The source and its fixed split.
 
     Raises:
-      UserError: the source can't be opened, or is too small to be split.
+      UserError: the source can't be opened, or is too small to be split or for the evaluation.
     """
     source = open_shapes3d(config.source, config.path, config.cache_dir)
     if len(source) < 1000:
         raise UserError("--data.path", config.path, f"holds {len(source)} images", "give at least 1000")
-    return source, split_indices(len(source))
+    split = split_indices(len(source))
+    codes = evaluate.train_codes + evaluate.test_codes
+    if source.factor_names and codes > len(split.test):
+        raise UserError(
+            "--evaluate.train-codes",
+            evaluate.train_codes,
+            f"with {evaluate.test_codes} test codes exceeds the test split of {len(split.test)} images",
+            "give less of both",
+        )
+    return source, split
 
 
 def validation_batches(
@@ -269,15 +278,7 @@ def all_scores(
     if len(source.factor_names) < 2:
         say("the data have no factors: no disentanglement scores")
         return {}
-    wanted = config.train_codes + config.test_codes
-    if wanted > len(split.test):
-        raise UserError(
-            "--evaluate.train-codes",
-            config.train_codes,
-            f"with {config.test_codes} test codes exceeds the test split of {len(split.test)}",
-            "give less",
-        )
-    batch = source[split.test[:wanted]]
+    batch = source[split.test[: config.train_codes + config.test_codes]]
     score = partial(_score, batch["image"], batch["factors"], source, config)
     encoders: dict[str, list[Callable]] = {trained.model: [view.means for view in views]}
     if config.baselines:

@@ -130,19 +130,23 @@ def _peek(argv: Sequence[str], flag: str) -> str | None:
     return None
 
 
-def start(config: RunConfig, run: RunDirectory | None, name: str, changeable: Sequence[str]) -> RunDirectory:
-    """Joins the other processes, turns on the compilation cache, and opens the run directory.
+def prepare(config: RunConfig) -> None:
+    """Joins the other processes and turns on the compilation cache, before anything touches a device."""
+    join(config.distributed)
+    cache_compilations()
+
+
+def open_or_create(config: RunConfig, run: RunDirectory | None, name: str, changeable: Sequence[str]) -> RunDirectory:
+    """The run directory of a resumed run, with its permitted changes, or a new one.
 
     Raises:
       UserError: a resumed run was given settings that may not change, or the directory can't be made.
     """
-    join(config.distributed)
-    cache_compilations()
     settings = to_json(config)
     if run is None:
         return create_run(name, settings, config.run_dir)
     check_resume(run.config, settings, (*changeable, *NOT_SETTINGS))
-    return update_config(run, {**settings, **{name: run.config[name] for name in NOT_SETTINGS}})
+    return update_config(run, {**settings, **{field: run.config[field] for field in NOT_SETTINGS}})
 
 
 def join(config: DistributedConfig) -> None:

@@ -70,13 +70,13 @@ CHANGEABLE = (*train_config.RESUMABLE, "evaluate", "preset")
 def main(argv: Sequence[str]) -> None:
     """config -> source -> state -> train_step -> fit -> evaluate -> report."""
     config, resumed = cli.parse(Config, PRESETS, NAME, __doc__ or "", argv)
-    check(config)
-    run = cli.start(config, resumed, NAME, CHANGEABLE)
+    cli.prepare(config)
+    mesh = devices.data_mesh()
+    check(config, mesh.size)
+    source, split = autoencoding.open_data(config.data, config.evaluate)
+    run = cli.open_or_create(config, resumed, NAME, CHANGEABLE)
     with run.locked():
         cli.announce(config, run, PRESETS)
-        mesh = devices.data_mesh()
-        train_config.check(config.train, mesh.size)
-        source, split = autoencoding.open_data(config.data)
         keys = seeds.seed_keys(config.seed, config.seeds)
         rows = split.train[: config.data.train_size or None]
         budget = int(config.data.device_gb * 1e9)
@@ -145,8 +145,9 @@ def _title(model: ModelConfig) -> str:
     return "VAE" if model.objective == "vae" else f"beta-VAE (beta {model.beta:g})"
 
 
-def check(config: Config) -> None:
+def check(config: Config, device_count: int) -> None:
     """Raises UserError for settings that can't be run."""
+    train_config.check(config.train, device_count)
     autoencoding.check(config.data, config.evaluate, config.train.batch_size)
     for flag, value, least in (
         ("--seeds", config.seeds, 1),

@@ -20,7 +20,9 @@ def kl_standard_normal(mu: Float[Array, "b l"], logvar: Float[Array, "b l"]) -> 
 
 def negative_entropy(logvar: Float[Array, "b l"]) -> Float[Array, " b"]:
     """-sum_j s_j per example: minus twice the entropy of N(., diag exp(s)), up to a constant (L_H of GWAE)."""
-    return -jnp.sum(logvar, axis=-1)
+    # L times the mean: XLA would merge a plain sum with the mean over the batch that follows it into one long
+    # sequential float32 sum, ten times less exact.
+    return -logvar.shape[-1] * jnp.mean(logvar, axis=-1)
 
 
 def negative_elbo(

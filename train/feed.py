@@ -14,12 +14,12 @@ from train.data.source import Source
 from train.devices import across_devices, replicated, split
 
 ORDER = 2**31 - 1
-"""Folded into a seed's key for the order of its examples; steps never reach it."""
+"""Folded into a seed's key for the order of its examples."""
 
 
-def order_key(key: jax.Array) -> jax.Array:
-    """The key of the order in which a seed sees the training examples."""
-    return jax.random.fold_in(key, ORDER)
+def order_keys(keys: jax.Array) -> jax.Array:
+    """For each seed's key that of the order in which the seed sees the training examples."""
+    return jax.vmap(lambda key: jax.random.fold_in(key, ORDER))(keys)
 
 
 class Feed(Protocol):
@@ -32,7 +32,7 @@ class Feed(Protocol):
         """What the steps [step, step + count) need, on the devices."""
         ...
 
-    def batch(self, chunk: PyTree, key: jax.Array, step: Int[Array, ""], offset: Int[Array, ""]) -> PyTree:
+    def batch(self, chunk: PyTree, order_key: jax.Array, step: Int[Array, ""], offset: Int[Array, ""]) -> PyTree:
         """The batch of one step of one seed, for use inside the compiled program; `offset` counts in the chunk."""
         ...
 
@@ -57,10 +57,10 @@ class DeviceFeed:
         """The placed arrays, whatever the step."""
         return self.arrays, self.rows
 
-    def batch(self, chunk: PyTree, key: jax.Array, step: Int[Array, ""], offset: Int[Array, ""]) -> PyTree:
+    def batch(self, chunk: PyTree, order_key: jax.Array, step: Int[Array, ""], offset: Int[Array, ""]) -> PyTree:
         """Every example once per epoch, in an order of the seed's own."""
         arrays, rows = chunk
-        index = epoch_index(order_key(key), step, self.batch_size, rows.shape[0])
+        index = epoch_index(order_key, step, self.batch_size, rows.shape[0])
         return across_devices(self.source.take(arrays, across_devices(rows[index])))
 
 
@@ -71,7 +71,7 @@ class HostFeed:
     source: Source
     rows: Int[np.ndarray, " n"]
     batch_size: int
-    keys: jax.Array
+    order_keys: jax.Array
     mesh: Mesh
     inner_steps: int
     per_seed: bool = True
@@ -81,7 +81,7 @@ class HostFeed:
 
         Only the rows that this process's devices hold are read.
         """
-        index = np.asarray(_chunk_index(self.keys, step, self.inner_steps, self.batch_size, len(self.rows)))
+        index = np.asarray(_chunk_index(self.order_keys, step, self.inner_steps, self.batch_size, len(self.rows)))
         rows = self.rows[index]
         sharding = split(self.mesh, axis=2)
 
@@ -95,7 +95,7 @@ class HostFeed:
 
         return {name: array(name, spec) for name, spec in self.source.spec.items()}
 
-    def batch(self, chunk: PyTree, key: jax.Array, step: Int[Array, ""], offset: Int[Array, ""]) -> PyTree:
+    def batch(self, chunk: PyTree, order_key: jax.Array, step: Int[Array, ""], offset: Int[Array, ""]) -> PyTree:
         """The step's slice of what the dispatch brought."""
         return across_devices(jax.tree.map(lambda a: a[offset], chunk))
 
@@ -113,7 +113,7 @@ def make_feed(
     size = sum(np.asarray(a).nbytes for a in jax.tree.leaves(source.arrays))
     if size <= device_bytes:
         return DeviceFeed.place(source, rows, batch_size, mesh)
-    return HostFeed(source, rows, batch_size, keys, mesh, inner_steps)
+    return HostFeed(source, rows, batch_size, order_keys(keys), mesh, inner_steps)
 
 
 def _chunk_index(
@@ -121,7 +121,7 @@ def _chunk_index(
 ) -> Int[Array, "seeds steps batch"]:
     """The training examples of `count` steps of every seed."""
     steps = step + jnp.arange(count)
-    draw = jax.vmap(lambda key, step: epoch_index(order_key(key), step, batch_size, size), in_axes=(None, 0))
+    draw = jax.vmap(lambda key, step: epoch_index(key, step, batch_size, size), in_axes=(None, 0))
     return jax.vmap(draw, in_axes=(0, None))(keys, steps)
 
 

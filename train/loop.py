@@ -21,7 +21,7 @@ from train.config import TrainConfig
 from train.devices import across_devices, replicated, use_mesh
 from train.early_stopping import EarlyStopping
 from train.errors import UserError
-from train.feed import Feed
+from train.feed import Feed, order_keys
 from train.interrupt import Interrupt, Interrupted
 from train.metrics_log import MetricsLog, Writer, tensorboard_writer
 from train.progress import Progress
@@ -135,6 +135,7 @@ class _Loop(Generic[State]):
         self.last = Checkpoints(self.run.checkpoints / "last", keep=3)
         self.best_store = Checkpoints(self.run.checkpoints / "best", keep=2)
         self.best_saved = -1
+        self.order_keys = order_keys(self.keys)
         init = over_seeds(self._init, (0,), len(self.keys))
         self._fresh = jax.jit(init, out_shardings=replicated(self.mesh))
         self._chunk = self._jit_chunk()
@@ -156,17 +157,17 @@ class _Loop(Generic[State]):
         return Carry(state, ema), metrics
 
     def _run_chunk(
-        self, carry: Carry[State], chunk: PyTree, count: Int[jax.Array, ""]
+        self, carry: Carry[State], order_key: jax.Array, chunk: PyTree, count: Int[jax.Array, ""]
     ) -> tuple[Carry[State], dict[str, jax.Array]]:
         """`count` <= inner_steps updates; metrics [inner_steps], of which the first `count` are meaningful."""
 
         def body(i: jax.Array, loop: tuple) -> tuple:
             carry, history = loop
-            batch = self.feed.batch(chunk, carry.state.key, carry.state.step, i)
+            batch = self.feed.batch(chunk, order_key, carry.state.step, i)
             carry, metrics = self._one_step(carry, batch)
             return carry, jax.tree.map(lambda h, m: h.at[i].set(m), history, metrics)
 
-        batch = jax.eval_shape(self.feed.batch, chunk, carry.state.key, carry.state.step, count)
+        batch = jax.eval_shape(self.feed.batch, chunk, order_key, carry.state.step, count)
         _, shapes = jax.eval_shape(self._one_step, carry, batch)
         history = jax.tree.map(lambda m: jnp.zeros((self.config.inner_steps, *m.shape), m.dtype), shapes)
         return jax.lax.fori_loop(0, count, body, (carry, history))
@@ -184,7 +185,7 @@ class _Loop(Generic[State]):
         return jax.tree.map(jnp.mean, metrics)
 
     def _jit_chunk(self) -> Callable:
-        in_axes = (0, 0 if self.feed.per_seed else None, None)
+        in_axes = (0, 0, 0 if self.feed.per_seed else None, None)
         return jax.jit(
             over_seeds(self._run_chunk, in_axes, len(self.keys)),
             donate_argnums=0,
@@ -195,7 +196,8 @@ class _Loop(Generic[State]):
 
     def restore(self) -> None:
         """The newest good checkpoint, or a fresh state."""
-        abstract = jax.eval_shape(self._fresh, self.keys)
+        keys = jax.ShapeDtypeStruct(self.keys.shape, self.keys.dtype)
+        abstract = jax.eval_shape(self._fresh, keys)
         sharding = replicated(self.mesh)
         abstract = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding), abstract)
         restored = self.last.restore(abstract)
@@ -230,7 +232,8 @@ class _Loop(Generic[State]):
                 # The first dispatch is a single step, so that something is seen soon.
                 count = 1 if dispatches == 0 else self._until_boundary()
                 with self._trace(profile and dispatches == 2):
-                    self.carry, metrics = self._chunk(self.carry, self.feed.chunk(self.step, count), count)
+                    chunk = self.feed.chunk(self.step, count)
+                    self.carry, metrics = self._chunk(self.carry, self.order_keys, chunk, count)
                     if profile:
                         jax.block_until_ready(metrics)
                 dispatches += 1
@@ -352,7 +355,8 @@ def load_state(
         state = task.init(key)
         return Carry(state, state.params if config.ema_decay else None)
 
-    abstract = jax.eval_shape(over_seeds(init, (0,), len(keys)), keys)
+    spec = jax.ShapeDtypeStruct(keys.shape, keys.dtype)
+    abstract = jax.eval_shape(over_seeds(init, (0,), len(keys)), spec)
     last = Checkpoints(run.checkpoints / "last").restore(abstract)
     if last is None:
         raise UserError(str(run.path), which, "has no checkpoint yet", "train it first, or wait for the first one")
@@ -362,4 +366,4 @@ def load_state(
     best = Checkpoints(run.checkpoints / "best").restore(abstract.averaged(), step=best_step)
     if best is None:
         raise UserError(str(run.path), which, "has no best checkpoint", "use --checkpoint last")
-    return best.state, best_step
+    return best.state, int(np.max(best.state.step))

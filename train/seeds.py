@@ -22,7 +22,7 @@ def over_seeds(fn: Callable, in_axes: tuple[int | None, ...], seeds: int) -> Cal
 
 def seed_keys(seed: int, count: int) -> jax.Array:
     """Typed keys [count] of the seeds seed, seed + 1, ...: seed k of many is the single run of seed k."""
-    return jnp.stack([jax.random.key(seed + i) for i in range(count)])
+    return jax.vmap(jax.random.key)(jnp.arange(seed, seed + count))
 
 
 def unstack(tree: PyTree, index: int) -> PyTree:

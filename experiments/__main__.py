@@ -1,0 +1,27 @@
+"""`python -m experiments`: what there is to run."""
+
+import importlib
+
+from experiments import cli
+from train.tables import Table, to_text
+
+COMMANDS = (
+    ("evaluate RUN_DIR", "measure a run again from a checkpoint, and write its report anew"),
+    ("encode RUN_DIR --input IMAGES --out Z.npz", "codes of your images"),
+    ("sample RUN_DIR --n 64 --out DIR", "images from the prior"),
+    ("benchmark SYSTEM", "time of a training step, beside the same step on plain lax convolutions"),
+)
+
+
+def main() -> None:
+    """Prints the experiments and the commands on runs."""
+    abouts = [importlib.import_module(f"experiments.{name}").ABOUT for name in cli.EXPERIMENTS]
+    rows = [[about.name, about.paper, about.data, about.time] for about in abouts]
+    print("Run one with: python -m experiments.NAME [--help]\n")
+    print(to_text(Table("Experiments", ["name", "paper", "data", "time"], rows)))
+    print("\nCommands on what was trained: python -m experiments.COMMAND [--help]\n")
+    print(to_text(Table("Commands", ["command", "what it does"], [list(row) for row in COMMANDS])))
+
+
+if __name__ == "__main__":
+    main()

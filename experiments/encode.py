@@ -1,0 +1,99 @@
+"""Encodes images with a trained run: posterior means and log variances, of every seed."""
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, UnidentifiedImageError
+
+from experiments import cli, runs
+from experiments.autoencoding import View, on_one_device, say
+from train.errors import UserError
+from train.seeds import unstack
+
+SIZE = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What is encoded, and where to."""
+
+    run_dir: runs.RunPath
+    """The run."""
+    input: Path
+    """A folder of images, one image, or an npz with `images` uint8 [n, 64, 64, 3]."""
+    out: Path
+    """The npz to write: mean and logvar [seeds, n, latents], seeds, names."""
+    checkpoint: runs.Which = "last"
+    """The last state, or that of the best validation loss."""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Reads the images, encodes them with every seed, writes the npz."""
+    config = runs.parse(Config, "encode", __doc__, argv)
+    images, names = read_images(config.input)
+    _, _, trained = runs.open_trained(config.run_dir, config.checkpoint)
+    count = len(trained.keys)
+    views = [View(trained.autoencoder, on_one_device(unstack(trained.state, i))) for i in range(count)]
+    encoded = [view.encode(images) for view in views]
+    try:
+        with config.out.open("wb") as file:
+            np.savez(
+                file,
+                mean=np.stack([mu for mu, _ in encoded]),
+                logvar=np.stack([logvar for _, logvar in encoded]),
+                seeds=np.arange(trained.first_seed, trained.first_seed + count),
+                names=np.asarray(names),
+            )
+    except OSError as error:
+        raise UserError("--out", config.out, f"can't be written ({error.strerror})", "give a writable file") from error
+    say(f"encoded {len(images)} images with {count} seed(s): {config.out}")
+
+
+def read_images(path: Path) -> tuple[UInt8[np.ndarray, "n 64 64 3"], list[str]]:
+    """The images of a folder (by name), of one file, or of an npz, brought to 64x64 RGB, and their names.
+
+    Raises:
+      UserError: there is nothing to read, or a file is no image.
+    """
+    if path.suffix == ".npz":
+        return _read_npz(path)
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in Image.registered_extensions())
+        if not files:
+            raise UserError("--input", path, "holds no images", "give a folder of png or jpg files")
+    elif path.is_file():
+        files = [path]
+    else:
+        raise UserError("--input", path, "there is no such file or folder", "give a folder, an image or an npz")
+    return np.stack([_read_image(file) for file in files]), [file.name for file in files]
+
+
+def _read_image(file: Path) -> UInt8[np.ndarray, "64 64 3"]:
+    try:
+        with Image.open(file) as image:
+            rgb = image.convert("RGB")
+            if rgb.size != (SIZE, SIZE):
+                rgb = rgb.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+            return np.asarray(rgb)
+    except (UnidentifiedImageError, OSError) as error:
+        raise UserError("--input", file, f"is no readable image ({error})", "remove or mend that file") from error
+
+
+def _read_npz(path: Path) -> tuple[UInt8[np.ndarray, "n 64 64 3"], list[str]]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            images = archive["images"]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError("--input", path, f"can't be read ({error})", "give an npz with uint8 `images`") from error
+    if images.dtype != np.uint8 or images.shape[1:] != (SIZE, SIZE, 3) or len(images) == 0:
+        found = f"{images.dtype} {list(images.shape)}"
+        raise UserError("--input", path, f"`images` is {found}", f"give uint8 [n, {SIZE}, {SIZE}, 3]")
+    return images, [str(i) for i in range(len(images))]
+
+
+if __name__ == "__main__":
+    cli.main(main)

@@ -1,0 +1,72 @@
+"""Draws images from the prior of a trained run, as PNG files and one sheet, of every seed or of one."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from experiments import cli, runs
+from experiments.autoencoding import View, on_one_device, say
+from train.errors import UserError
+from train.figures import image_grid
+from train.seeds import unstack
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """How many, and where to."""
+
+    run_dir: runs.RunPath
+    """The run."""
+    n: int = 64
+    """Images per seed."""
+    out: Path
+    """The folder to write: seed<k>/0000.png ..., seed<k>.png with all of them, seed<k>.npz with images and codes."""
+    seed: int | None = None
+    """Only this seed of the run."""
+    noise_seed: int = 0
+    """Seed of the draw."""
+    checkpoint: runs.Which = "last"
+    """The last state, or that of the best validation loss."""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Samples codes, decodes them, writes the files."""
+    config = runs.parse(Config, "sample", __doc__, argv)
+    if not 1 <= config.n <= 100_000:
+        raise UserError("--n", config.n, "is out of range", "give 1 to 100,000")
+    _, _, trained = runs.open_trained(config.run_dir, config.checkpoint)
+    chosen = range(len(trained.keys)) if config.seed is None else [runs.one_seed(trained, config.seed)]
+    for index in chosen:
+        view = View(trained.autoencoder, on_one_device(unstack(trained.state, index)))
+        codes = view.sample(config.n, config.noise_seed)
+        images = np.round(view.decode(codes) * 255).astype(np.uint8)
+        try:
+            write(config.out, f"seed{trained.first_seed + index}", images, codes)
+        except OSError as error:
+            raise UserError(
+                "--out", config.out, f"can't be written ({error.strerror})", "give a writable folder"
+            ) from error
+    say(f"wrote {config.n} images of {len(chosen)} seed(s) to {config.out}")
+
+
+def write(out: Path, name: str, images: np.ndarray, codes: np.ndarray) -> None:
+    """Single files, the sheet, and the npz of one seed."""
+    folder = out / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, image in enumerate(images):
+        Image.fromarray(image).save(folder / f"{i:04d}.png")
+    np.savez(out / f"{name}.npz", images=images, codes=codes)
+    shown = images[:400]
+    columns = math.isqrt(len(shown) - 1) + 1
+    rows = -(-len(shown) // columns)
+    sheet = np.full((rows * columns, *images.shape[1:]), 255, np.uint8)
+    sheet[: len(shown)] = shown
+    image_grid(out / f"{name}.png", sheet.reshape(rows, columns, *images.shape[1:]))
+
+
+if __name__ == "__main__":
+    cli.main(main)

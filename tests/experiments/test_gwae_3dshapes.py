@@ -1,0 +1,165 @@
+"""The experiment as a user runs it: a tiny run end to end, the commands on it, and wrong input."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": str(ROOT),
+    "JAX_PLATFORMS": "cpu",
+    "JAX_NUM_CPU_DEVICES": "1",
+    "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".cache" / "jax-tests"),
+}
+TINY = (
+    *("--train.steps", "6", "--train.batch-size", "8", "--train.evaluate-every", "3", "--train.checkpoint-every", "2"),
+    *("--train.inner-steps", "2", "--train.log-every", "1", "--data.validation-size", "16"),
+    *("--evaluate.train-codes", "300", "--evaluate.test-codes", "200", "--evaluate.votes", "10"),
+    *("--evaluate.images", "64"),
+)
+FAST = (*TINY, "--model.objective", "vae")
+
+
+def run(name, *arguments, environment=None, check=True, cwd=None):
+    command = [sys.executable, "-m", f"experiments.{name}", *map(str, arguments)]
+    done = subprocess.run(
+        command, env=environment or ENVIRONMENT, capture_output=True, text=True, timeout=300, cwd=cwd
+    )
+    if check:
+        assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of two seeds of the VAE."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    run("gwae_3dshapes", *FAST, "--seeds", 2, "--run-dir", folder)
+    return folder
+
+
+def test_run_directory_is_complete(trained):
+    assert {"report.html", "results.json", "metrics.jsonl", "config.json", "figures", "checkpoints"} <= {
+        path.name for path in trained.iterdir()
+    }
+    results = json.loads((trained / "results.json").read_text())
+    assert results["seeds"] == [0, 1] and results["step"] == 6
+    model, random, linear = results["scores"].values()
+    assert len(model) == len(random) == 2 and len(linear) == 1
+    assert {path.stem for path in (trained / "figures").iterdir()} == {
+        "reconstructions", "traversals", "prior_samples", "distances", "latents", "curves", "importance",
+    }
+    page = (trained / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 7 and "shapes3d-procedural" in page
+
+
+def test_evaluate_encode_and_sample_use_the_run(trained, tmp_path):
+    before = json.loads((trained / "results.json").read_text())
+    run("evaluate", trained)
+    after = json.loads((trained / "results.json").read_text())
+    np.testing.assert_allclose(after["reconstruction"]["psnr"], before["reconstruction"]["psnr"], rtol=1e-6)
+
+    images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    np.savez(tmp_path / "images.npz", images=images)
+    folder = tmp_path / "png"
+    folder.mkdir()
+    for i, image in enumerate(images):
+        Image.fromarray(image).save(folder / f"{i}.png")
+    codes = []
+    for source, out in ((tmp_path / "images.npz", "a.npz"), (folder, "b.npz")):
+        run("encode", trained, "--input", source, "--out", tmp_path / out)
+        with np.load(tmp_path / out, allow_pickle=False) as archive:
+            codes.append(archive["mean"])
+    assert codes[0].shape == (2, 3, 10)
+    np.testing.assert_array_equal(*codes)
+
+    run("sample", trained, "--n", 5, "--out", tmp_path / "samples", "--seed", 1)
+    assert len(list((tmp_path / "samples" / "seed1").glob("*.png"))) == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--train.step", "3"], "--train.steps"),
+        (["--train.steps", "many"], "--train.steps"),
+        (["--model.latent-dim", "0"], "--model.latent-dim"),
+        (["--train.batch-size", "0"], "--train.batch-size"),
+        (["--seeds", "0"], "--seeds"),
+        (["--data.source", "npz", "--data.path", "nowhere.npz"], "nowhere.npz"),
+        (["--data.source", "npz"], "--data.path"),
+        (["--resume", "nowhere"], "nowhere"),
+        (["--preset", "fast"], "--preset"),
+        (["--train.patience", "3", "--train.evaluate-every", "0"], "--train.patience"),
+    ],
+)
+def test_bad_input_is_one_clear_error(arguments, expected, tmp_path):
+    done = run("gwae_3dshapes", *arguments, check=False, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert expected in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_batch_must_divide_over_the_devices(tmp_path):
+    done = run(
+        *("gwae_3dshapes", *FAST, "--train.batch-size", 12, "--run-dir", tmp_path / "a"),
+        environment={**ENVIRONMENT, "JAX_NUM_CPU_DEVICES": "8"},
+        check=False,
+    )
+    assert done.returncode == 2 and "12" in done.stderr and "8 devices" in done.stderr
+
+
+def test_resume_refuses_changed_settings_and_permits_more_steps(trained):
+    done = run("gwae_3dshapes", "--resume", trained, "--model.latent-dim", 5, check=False)
+    assert done.returncode == 2 and "latent" in done.stderr and "train.steps" in done.stderr
+    run("gwae_3dshapes", "--resume", trained, "--train.steps", 8, "--evaluate.votes", 0)
+    assert json.loads((trained / "results.json").read_text())["step"] == 8
+    done = run("gwae_3dshapes", "--run-dir", trained, check=False)
+    assert done.returncode == 2 and "--resume" in done.stderr
+
+
+def losses(folder):
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [line["loss"] for line in lines if "loss" in line]
+
+
+def test_killed_run_resumes_to_the_same_losses(tmp_path):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    settings = (*FAST, "--train.steps", "30", "--evaluate.no-baselines", "--evaluate.votes", "0")
+    run("gwae_3dshapes", *settings, "--run-dir", whole)
+    command = [sys.executable, "-m", "experiments.gwae_3dshapes", *settings, "--run-dir", str(cut)]
+    process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    wait_for(cut / "checkpoints" / "last" / "4", process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    run("gwae_3dshapes", "--resume", cut)
+    assert losses(cut) == losses(whole)
+
+
+def test_ctrl_c_saves_and_says_how_to_resume(tmp_path):
+    folder = tmp_path / "run"
+    command = [sys.executable, "-m", "experiments.gwae_3dshapes", *FAST, "--train.steps", "100000"]
+    process = subprocess.Popen(
+        [*command, "--run-dir", str(folder)], env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
+    )
+    wait_for(folder / "checkpoints" / "last" / "2", process)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "--resume" in said and "Traceback" not in said
+
+
+def wait_for(path, process, seconds=120):
+    began = time.monotonic()
+    while not path.exists():
+        assert process.poll() is None and time.monotonic() - began < seconds, "the run ended or hangs"
+        time.sleep(0.05)

@@ -1,0 +1,87 @@
+"""The rules of the house: who may import whom, and that README and CI run the same tests."""
+
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOMS = ("jaxmodels", "objectives", "train", "experiments")
+FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+
+
+def room(module: str) -> str:
+    """The room of a module: train/ has rooms inside."""
+    parts = module.split(".")
+    inner = parts[1] if len(parts) > 1 and parts[0] == "train" and parts[1] in ("steps", "data", "metrics") else None
+    return f"train.{inner}" if inner else parts[0]
+
+
+MAY_IMPORT = {
+    "jaxmodels": {"jaxmodels"},
+    "objectives": {"objectives"},
+    "train.steps": {"train.steps", "train", "jaxmodels", "objectives"},
+    "train": {"train", "train.data", "train.metrics"},
+    "train.data": {"train.data", "train"},
+    "train.metrics": {"train.metrics", "train"},
+    "experiments": {"experiments", "train", "train.steps", "train.data", "train.metrics", "jaxmodels", "objectives"},
+}
+
+
+def module_of(path: pathlib.Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports_of(path: pathlib.Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_room_imports_only_what_it_may(path):
+    own = room(module_of(path))
+    for name in imports_of(path):
+        if name.split(".")[0] in ROOMS:
+            assert room(name) in MAY_IMPORT[own], f"{own} imports {name}"
+        assert name.split(".")[0] not in ("torch", "tensorflow", "pickle"), name
+
+
+def test_only_one_file_knows_orbax():
+    users = {module_of(path) for path in FILES if any(n.startswith("orbax") for n in imports_of(path))}
+    assert users == {"train.checkpoint"}
+
+
+def test_no_room_for_odds_and_ends():
+    assert not [path for path in FILES if path.stem in ("utils", "util", "helpers", "common", "misc")]
+
+
+def test_readme_and_ci_run_the_same_tests():
+    lines = [line for line in (ROOT / "README.md").read_text().splitlines() if "-m pytest" in line]
+    assert len(lines) == 1
+    assert lines[0] in (ROOT / ".ci" / "run").read_text().splitlines()
+
+
+def test_readme_links_exist():
+    import re
+
+    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text()):
+        assert (ROOT / target).exists(), target
+
+
+def test_every_source_file_has_a_test_file():
+    missing = []
+    tests = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+    for path in FILES:
+        if path.stem.startswith("__") or f"test_{path.stem}.py" in tests:
+            continue
+        missing.append(module_of(path))
+    covered_by_others = {
+        "train.errors", "train.report_page", "train.figures.canvas",
+    }
+    assert set(missing) <= covered_by_others, missing

@@ -1,0 +1,159 @@
+"""fit on a toy task: seeds, resume, early stopping, averages, poison, devices."""
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import AxisType
+
+from tests.train import toy
+from train.config import TrainConfig
+from train.devices import data_mesh
+from train.interrupt import Interrupt, Interrupted
+from train.loop import NonFiniteError, fit, load_state
+from train.metrics_log import read_metrics
+from train.run_directory import create_run
+
+CONFIG = TrainConfig(steps=23, batch_size=8, inner_steps=4, log_every=1, evaluate_every=6, checkpoint_every=9)
+
+
+def one_device():
+    return jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,))
+
+
+def run_at(path):
+    return create_run("toy", {}, path)
+
+
+def train(path, config=CONFIG, task=toy.TASK, mesh=None, seeds=1, first_seed=0, device_bytes=10**9, run=None):
+    mesh = mesh or one_device()
+    run = run or run_at(path)
+    feed, validation, keys = toy.inputs(mesh, config, seeds, first_seed, device_bytes)
+    return fit(task, feed, validation, keys, config, run, mesh, first_seed=first_seed), run
+
+
+def losses(run):
+    return read_metrics(run.metrics)["loss"][1]
+
+
+def weights(fitted):
+    return np.asarray(fitted.last.params["w"])
+
+
+def test_loss_falls_and_every_step_is_logged(tmp_path):
+    fitted, run = train(tmp_path / "a")
+    series = losses(run)
+    assert fitted.step == 23 and len(series) == 23
+    assert series[-1] < series[0]
+
+
+def test_chunking_does_not_change_the_result(tmp_path):
+    together, _ = train(tmp_path / "a")
+    single, _ = train(tmp_path / "b", dataclasses.replace(CONFIG, inner_steps=1))
+    np.testing.assert_array_equal(weights(together), weights(single))
+
+
+def test_data_on_the_host_give_the_same_training_as_on_the_device(tmp_path):
+    device, _ = train(tmp_path / "a", seeds=2)
+    host, _ = train(tmp_path / "b", seeds=2, device_bytes=0)
+    np.testing.assert_array_equal(weights(device), weights(host))
+
+
+def test_seeds_together_are_the_single_runs(tmp_path):
+    _, together = train(tmp_path / "all", seeds=4, first_seed=3)
+    for i in range(4):
+        _, single = train(tmp_path / str(i), first_seed=3 + i)
+        np.testing.assert_allclose(losses(together)[:, i], losses(single).reshape(-1), rtol=1e-4)
+
+
+def test_eight_devices_give_the_losses_of_one(tmp_path):
+    if jax.device_count() < 8:
+        pytest.skip("needs JAX_NUM_CPU_DEVICES=8")
+    _, one = train(tmp_path / "one")
+    _, eight = train(tmp_path / "eight", mesh=data_mesh())
+    np.testing.assert_allclose(losses(eight), losses(one), rtol=1e-5)
+
+
+@pytest.mark.parametrize("stop", [1, 9, 14, 22])
+def test_stopped_and_resumed_is_bit_for_bit_the_uninterrupted_run(tmp_path, monkeypatch, stop):
+    config = dataclasses.replace(CONFIG, ema_decay=0.9)
+    whole, _ = train(tmp_path / "whole", config)
+    run = run_at(tmp_path / "cut")
+    train(None, dataclasses.replace(config, steps=stop), run=run)
+    resumed, _ = train(None, config, run=run)
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        jax.tree.map(_data, (whole.last, whole.best)),
+        jax.tree.map(_data, (resumed.last, resumed.best)),
+    )
+    assert len(losses(run)) == 23
+
+
+def _data(leaf):
+    return np.asarray(jax.random.key_data(leaf) if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf)
+
+
+def test_interrupted_saves_and_says_how_to_resume(tmp_path, monkeypatch):
+    monkeypatch.setattr(Interrupt, "__enter__", _asked)
+    run = run_at(tmp_path / "a")
+    with pytest.raises(Interrupted, match="--resume"):
+        train(None, run=run)
+    monkeypatch.undo()
+    resumed, _ = train(None, run=run)
+    whole, _ = train(tmp_path / "b")
+    np.testing.assert_array_equal(weights(resumed), weights(whole))
+
+
+def _asked(interrupt):
+    interrupt.requested = "SIGTERM"
+    return interrupt
+
+
+def test_not_finite_names_step_term_and_seed_and_keeps_the_checkpoint(tmp_path):
+    task = dataclasses.replace(toy.TASK, train_step=functools.partial(toy.train_step, poison=15))
+    run = run_at(tmp_path / "a")
+    with pytest.raises(NonFiniteError, match=r"loss of seed 7 .* step 15; the checkpoint of step 9"):
+        train(None, task=task, run=run, first_seed=7)
+    resumed, _ = train(None, run=run, first_seed=7)
+    whole, _ = train(tmp_path / "b", first_seed=7)
+    np.testing.assert_array_equal(weights(resumed), weights(whole))
+
+
+def test_damaged_newest_checkpoint_is_skipped(tmp_path, caplog):
+    whole, _ = train(tmp_path / "whole")
+    run = run_at(tmp_path / "a")
+    train(None, dataclasses.replace(CONFIG, steps=18), run=run)
+    newest = run.checkpoints / "last" / "18"
+    for file in (f for f in newest.rglob("*") if f.is_file()):
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    resumed, _ = train(None, run=run)
+    assert "18" in caplog.text
+    np.testing.assert_array_equal(weights(resumed), weights(whole))
+
+
+def test_early_stopping_ends_the_run_and_best_is_kept(tmp_path):
+    def worse(state, batch, key):
+        return {"loss": -1.0 + 0.1 * state.step}
+
+    task = dataclasses.replace(toy.TASK, eval_step=worse)
+    config = dataclasses.replace(CONFIG, steps=1000, patience=2)
+    fitted, run = train(tmp_path / "a", config, task)
+    assert fitted.step == 18
+    best, step = load_state(task, toy.inputs(one_device(), config)[2], config, run, "best")
+    assert step == 6
+    np.testing.assert_array_equal(best.step, [6])
+    np.testing.assert_array_equal(fitted.best.params["w"], best.params["w"])
+
+
+def test_average_follows_its_formula(tmp_path):
+    config = dataclasses.replace(CONFIG, steps=5, ema_decay=0.5, inner_steps=1, evaluate_every=0)
+    fitted, _ = train(tmp_path / "a", config)
+    plain = [
+        weights(train(tmp_path / str(n), dataclasses.replace(config, steps=n, ema_decay=0.0))[0]) for n in range(1, 6)
+    ]
+    average = np.asarray(toy.init(jax.random.key(0)).params["w"])[None]
+    for w in plain:
+        average = 0.5 * average + 0.5 * w
+    np.testing.assert_allclose(weights(fitted), average, rtol=1e-5)
