@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from objectives.distances import pairwise_distance
+from objectives.distances import pairwise_distance, safe_sqrt
 
 
 def gromov_wasserstein(
@@ -34,5 +34,8 @@ def latent_scale(log_coefficient: Float[Array, ""], z: Float[Array, "b l"]) -> F
 
 
 def mean_std(z: Float[Array, "b l"]) -> Float[Array, ""]:
-    """Mean over dimensions of the unbiased standard deviation over the batch."""
-    return jnp.mean(jnp.std(z, axis=0, ddof=1))
+    """Mean over dimensions of the unbiased standard deviation over the batch.
+
+    A dimension in which the batch is constant has gradient zero.
+    """
+    return jnp.mean(safe_sqrt(jnp.var(z, axis=0, ddof=1)))

@@ -308,7 +308,15 @@ class _Loop(Generic[State]):
         return bool(improved.any())
 
     def _save(self, improved: bool) -> bool:
-        """Saves the best state if it changed, then the last one, which says which best state belongs to it."""
+        """Saves the best state if it changed, then the last one, which says which best state belongs to it.
+
+        A state with a number that is not finite is never saved: an optimiser's second moment can overflow while
+        every gradient is finite, and then its parameter stands still for ever.
+        """
+        for name, fine in _finite(self.carry).items():
+            if not fine.all():
+                seed = self.first_seed + int(np.argmin(fine))
+                raise NonFiniteError(self.step, name, seed, self.last.steps(), self.run)
         if improved:
             self.best_store.save(self.step, self.best, {})
             self.best_saved = self.step
@@ -332,6 +340,21 @@ def _select(mask: jax.Array, new: State, old: State) -> State:
         return jnp.where(mask.reshape((-1,) + (1,) * (a.ndim - 1)), a, b)
 
     return jax.tree.map(choose, new, old)
+
+
+def _finite(carry: Carry) -> dict[str, np.ndarray]:
+    """For every floating leaf of a stacked tree, whether each seed's part is finite."""
+    leaves = {
+        jax.tree_util.keystr(path, simple=True, separator="."): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(carry)
+        if jnp.issubdtype(leaf.dtype, jnp.floating)
+    }
+    return {name: np.asarray(fine) for name, fine in _all_finite(leaves).items()}
+
+
+@jax.jit
+def _all_finite(leaves: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    return {name: jnp.isfinite(leaf).reshape(leaf.shape[0], -1).all(1) for name, leaf in leaves.items()}
 
 
 def _agreed(requested: str | None) -> str | None:

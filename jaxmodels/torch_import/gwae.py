@@ -36,7 +36,7 @@ def import_state_dict(
       residual_blocks: whether they have residual blocks.
 
     Raises:
-      ValueError: an entry is missing or left over.
+      ValueError: an entry is missing, left over, or of a shape that its layout cannot have.
     """
     ours = {}
     used = set()
@@ -98,7 +98,11 @@ def _read(state_dict: StateDict, module: str, leaves: list[_Leaf], used: set[str
         name = f"{module}.{leaf.torch}".strip(".")
         if name not in state_dict:
             raise ValueError(f"state dict has no {name!r}")
-        out[leaf.path] = leaf.read(np.asarray(state_dict[name]))
+        array = np.asarray(state_dict[name])
+        try:
+            out[leaf.path] = leaf.read(array)
+        except (ValueError, IndexError) as error:
+            raise ValueError(f"{name!r} has shape {array.shape}, which is not that of its layer") from error
         used.add(name)
     return out
 

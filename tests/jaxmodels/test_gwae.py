@@ -53,7 +53,7 @@ def test_critic_shapes():
 
 
 def test_latent_batch_norm_formula():
-    """m = mean mu, v = mean exp(s) + var mu (unbiased); running values copy the first batch, then move half-way."""
+    """m = mean mu, v = mean exp(s) + var mu; running values copy the first batch, then move half-way."""
     rng = np.random.default_rng(0)
     batches = rng.standard_normal((2, 2, 16, 5)).astype(np.float32)
     module = LatentBatchNorm()
@@ -103,7 +103,7 @@ def test_residual_block(batch_norm):
     out, _ = module.apply(variables, x, True, mutable=["batch_stats"])
     h = x
     for i in range(2):
-        layer = variables["params"][f"Dense_{i}"]
+        layer = jax.tree.map(np.asarray, variables["params"][f"Dense_{i}"])
         h = silu(h @ layer["kernel"] + layer["bias"])
         if batch_norm:
             h = (h - h.mean((0, 1, 2))) / np.sqrt(h.var((0, 1, 2)) + 1e-5)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmodels.priors import Causal, make_prior, relaxed_sort
+from jaxmodels.priors import make_prior
 from jaxmodels.torch_import.gwae import import_prior
 from tests.train.steps.official_gwae import PRIORS
 
@@ -14,7 +14,9 @@ EXAMPLES = {"gm": 4, "vq": 5}
 
 def official(shared, name):
     with np.load(shared / "parity" / "gwae_samplers.npz", allow_pickle=False) as archive:
-        return {key.removeprefix(f"{name}/"): archive[key] for key in archive.files if key.startswith(f"{name}/")}
+        return {
+            key.removeprefix(f"{name}/"): archive[key] for key in archive.files if key.startswith(f"{name}/")
+        }
 
 
 def noise_of(golden, call):

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.sharding import AxisType
@@ -157,3 +158,15 @@ def test_average_follows_its_formula(tmp_path):
     for w in plain:
         average = 0.5 * average + 0.5 * w
     np.testing.assert_allclose(weights(fitted), average, rtol=1e-5)
+
+
+def test_overflow_in_the_optimiser_is_never_saved(tmp_path):
+    def overflow(state, batch):
+        state, metrics = toy.train_step(state, batch)
+        spoilt = jax.tree.map(lambda a: a * np.inf if a.dtype == np.float32 else a, state.optimiser)
+        return state.replace(optimiser=jax.tree.map(lambda a, b: jnp.where(state.step > 10, a, b), spoilt, state.optimiser)), metrics
+
+    task = dataclasses.replace(toy.TASK, train_step=overflow)
+    run = run_at(tmp_path / "a")
+    with pytest.raises(NonFiniteError, match=r"optimiser.* of seed 0 is not finite at step 18; the checkpoint of step 9"):
+        train(None, task=task, run=run)

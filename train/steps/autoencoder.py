@@ -24,7 +24,9 @@ class AutoencoderConfig:
     learning_rate: float = 1e-4
     """Learning rate of encoder, decoder and prior."""
     warmup_steps: int = 0
-    """Updates over which the learning rate rises from 0; RMSprop's first updates are ten times too long without."""
+    """Updates over which learning rates rise from 0; RMSprop's first updates are ten times too long without."""
+    decay_steps: int = 0
+    """Update by which learning rates have fallen to a hundredth along a cosine (0: they stay)."""
     batch_norm: bool = False
     """Batch normalisation in encoder and decoder."""
     residual_blocks: bool = False
@@ -97,11 +99,21 @@ class Networks:
         return output
 
 
-def warmed_up(learning_rate: float, config: AutoencoderConfig) -> optax.ScalarOrSchedule:
-    """The learning rate, rising linearly over the warm-up if there is one."""
-    if not config.warmup_steps:
-        return learning_rate
-    return optax.linear_schedule(learning_rate / config.warmup_steps, learning_rate, config.warmup_steps)
+def scheduled(learning_rate: float, config: AutoencoderConfig) -> optax.ScalarOrSchedule:
+    """The learning rate with its warm-up and decay, if it has any."""
+    rise, fall = config.warmup_steps, config.decay_steps
+    if fall:
+        return optax.warmup_cosine_decay_schedule(
+            learning_rate / max(rise, 1), learning_rate, rise, fall, learning_rate / 100
+        )
+    return optax.linear_schedule(learning_rate / rise, learning_rate, rise) if rise else learning_rate
+
+
+def gradient_norm(gradient: PyTree) -> Float[Array, ""]:
+    """Euclidean norm over all leaves; finite wherever the gradient is, however large."""
+    largest = optax.tree.norm(gradient, ord="inf")
+    scale = jnp.where(largest > 0, largest, 1.0)
+    return scale * optax.tree.norm(jax.tree.map(lambda g: g / scale, gradient))
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,10 @@ from train.steps.autoencoder import (
     Networks,
     decoder,
     encoder,
+    gradient_norm,
     pixels,
     split_collections,
-    warmed_up,
+    scheduled,
 )
 
 MOMENTUM = 0.5
@@ -147,13 +148,13 @@ def init_state(key: jax.Array, config: GWAEConfig) -> GWAEState:
 def optimiser(config: GWAEConfig) -> optax.GradientTransformation:
     """RMSprop beside a critic, Adam beside the MMD, as the official code has it."""
     if config.joint == "mmd":
-        return optax.adam(warmed_up(config.learning_rate, config))
-    return _rmsprop(warmed_up(config.learning_rate, config))
+        return optax.adam(scheduled(config.learning_rate, config))
+    return _rmsprop(scheduled(config.learning_rate, config))
 
 
 def critic_optimiser(config: GWAEConfig) -> optax.GradientTransformation:
     """RMSprop."""
-    return _rmsprop(config.critic_learning_rate)
+    return _rmsprop(scheduled(config.critic_learning_rate, config))
 
 
 def _rmsprop(learning_rate: optax.ScalarOrSchedule) -> optax.GradientTransformation:
@@ -205,7 +206,7 @@ def update(
         collections=collections,
     )
     metrics["scale"] = jnp.exp(state.params["log_scale"])
-    metrics["gradient_norm"] = optax.tree.norm(gradient)
+    metrics["gradient_norm"] = gradient_norm(gradient)
     if config.joint == "critic":
         state, critic_metrics = critic_phase(state, x, noise.critic, config)
         metrics |= critic_metrics
@@ -289,7 +290,7 @@ def critic_phase(
             gradient, state.critic_optimiser, state.critic
         )
         critic = optax.apply_updates(state.critic, updates)
-        metrics["critic_gradient_norm"] = optax.tree.norm(gradient)
+        metrics["critic_gradient_norm"] = gradient_norm(gradient)
         metrics |= {"posterior_std": mean_std(data[1]), "prior_std": mean_std(model[1])}
         return state.replace(critic=critic, critic_optimiser=optimiser_state, collections=collections), metrics
 

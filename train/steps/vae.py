@@ -20,9 +20,10 @@ from train.steps.autoencoder import (
     Networks,
     decoder,
     encoder,
+    gradient_norm,
     pixels,
     split_collections,
-    warmed_up,
+    scheduled,
 )
 
 MOMENTUM = 0.1
@@ -85,7 +86,7 @@ def init_state(key: jax.Array, config: VAEConfig) -> VAEState:
 
 def optimiser(config: VAEConfig) -> optax.GradientTransformation:
     """Adam, as in the official package's baselines."""
-    return optax.adam(warmed_up(config.learning_rate, config))
+    return optax.adam(scheduled(config.learning_rate, config))
 
 
 def train_step(state: VAEState, batch: PyTree, config: VAEConfig) -> tuple[VAEState, Metrics]:
@@ -109,7 +110,7 @@ def update(
         state.params, state.collections, x, noise, beta, config, True
     )
     updates, optimiser_state = optimiser(config).update(gradient, state.optimiser, state.params)
-    metrics["gradient_norm"] = optax.tree.norm(gradient)
+    metrics["gradient_norm"] = gradient_norm(gradient)
     state = state.replace(
         step=state.step + 1,
         params=optax.apply_updates(state.params, updates),

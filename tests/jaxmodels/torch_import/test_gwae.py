@@ -92,7 +92,7 @@ def test_factorised_layers_are_grouped_convolutions():
 
 
 def test_singular_vector_follows_its_kernel():
-    """v indexes W (out, rest) in torch's order (channel, row, column): u^T W v is the same in both layouts."""
+    """v follows torch's order (channel, row, column): u^T W v is the same in both layouts."""
     _, critic, collections = variables("normal")
     state_dict = export_state_dict(*variables("normal"), "normal")
     ours = collections["critic"]["spectral"]["x_net"]["DownConv_1"]
@@ -137,7 +137,9 @@ def test_batch_counters_are_ignored():
 def sequential(layers):
     """Torch names of a Sequential: (index, entries) of each layer that has entries."""
     return {
-        f"{index}.{name}": shape for index, entries in enumerate(layers) for name, shape in (entries or {}).items()
+        f"{index}.{name}": shape
+        for index, entries in enumerate(layers)
+        for name, shape in (entries or {}).items()
     }
 
 
@@ -150,7 +152,9 @@ def transposed(*shape):
 
 
 def norm(size):
-    return {name: (size,) for name in ("weight", "bias", "running_mean", "running_var")} | {"num_batches_tracked": ()}
+    return dict.fromkeys(("weight", "bias", "running_mean", "running_var"), (size,)) | {
+        "num_batches_tracked": ()
+    }
 
 
 def residual(channels, batch_norm):
@@ -198,9 +202,12 @@ def test_options_import(batch_norm, residual_blocks):
     second = 3 + batch_norm + 2 * residual_blocks
     np.testing.assert_array_equal(encoder["DownConv_1"]["bias"], official[f"enc_block.net.{second}.bias"])
     if batch_norm:
-        np.testing.assert_array_equal(encoder["BatchNorm_1"]["scale"], official[f"enc_block.net.{second + 2}.weight"])
         np.testing.assert_array_equal(
-            imported[2]["encoder"]["batch_stats"]["mean_batch_norm"]["mean"], official["enc_block.fc.1.running_mean"]
+            encoder["BatchNorm_1"]["scale"], official[f"enc_block.net.{second + 2}.weight"]
+        )
+        np.testing.assert_array_equal(
+            imported[2]["encoder"]["batch_stats"]["mean_batch_norm"]["mean"],
+            official["enc_block.fc.1.running_mean"],
         )
     if residual_blocks:
         block = f"enc_block.net.{second + 2 + batch_norm + 1}.net.{2 + batch_norm}"

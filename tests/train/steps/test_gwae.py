@@ -1,11 +1,11 @@
 """One whole GWAE step against the official code: outputs, losses, gradients, parameters and buffers after it.
 
 The critic is piecewise linear in its input, so its gradient jumps where a pre-activation changes sign. In
-`gmp64` one pre-activation of the third critic iteration is 6e-7 (third iteration, gradient penalty, fourth
-convolution; float64), which is inside the float32 error there (rms 3e-7): ours comes out negative, the official
-one positive, and from there on the critics differ by 5e-4 in a singular vector. The same program in float64 agrees
-with the official numbers to 9e-6 in all five iterations. Its critic is therefore compared through the first two
-iterations; `neural64` has no such point and is compared through all five.
+`gmp64` one pre-activation of the third critic iteration (gradient penalty, fourth convolution) is 6e-7 in
+float64, inside the float32 error there (rms 3e-7): ours comes out negative, and from there on the critics
+differ by up to 9e-4 in a singular vector. The same program in float64 agrees with the official numbers to 9e-6
+through all five iterations. Its critic is therefore compared through the first two; `neural64` has no such
+point and is compared through all five.
 """
 
 import functools
@@ -79,7 +79,10 @@ def test_eval_outputs(run):
     @jax.jit
     def outputs(x, z):
         networks = gwae.Networks(
-            gwae.make_modules(run.config), {**state.params, "critic": state.critic}, state.collections, train=False
+            gwae.make_modules(run.config),
+            {**state.params, "critic": state.critic},
+            state.collections,
+            train=False,
         )
         decoded = networks("decoder", z)
         features = networks("critic", x, method="image_features")
@@ -96,7 +99,13 @@ def test_eval_outputs(run):
         np.testing.assert_allclose(ours, official, atol=1e-4 * np.abs(official).max(), rtol=0)
 
 
-LOSSES = {"loss": "loss", "loss_gw": "loss_gw", "loss_w": "loss_w", "loss_h": "loss_qentropy", "scale": "distance_coef"}
+LOSSES = {
+    "loss": "loss",
+    "loss_gw": "loss_gw",
+    "loss_w": "loss_w",
+    "loss_h": "loss_qentropy",
+    "scale": "distance_coef",
+}
 
 
 @pytest.mark.parametrize("ours", LOSSES)
@@ -143,7 +152,7 @@ def summary(array):
 
 
 def before_batch_norm(name):
-    """The bias whose true gradient is zero because batch norm follows: RMSprop makes steps of its rounding errors."""
+    """The bias whose true gradient is zero, as batch norm follows: RMSprop takes steps of its rounding."""
     return name == "sampler.net.6.bias"
 
 
@@ -190,9 +199,9 @@ def name_of(run):
 
 
 def test_singular_vectors_after_the_step(shared):
-    """All of neural64's; of gmp64's there are reference numbers only after the iterations that cannot be compared.
+    """Of neural64; those of gmp64 are known only after the iterations that cannot be compared.
 
-    One of 2,048 entries is left out. Tap (3, 0) of the last convolution only ever sees padding, so its weights
+    One entry of 2,048 is left out. Tap (3, 0) of the last convolution only ever sees padding: its weights
     have a gradient through sigma alone, proportional to its entry of v; for channel 35 that entry passes
     zero, and RMSprop makes full steps of the sign of what is left. There the official numbers are 4.4e-5
     from our step in float64, ours 6.9e-6.
@@ -232,7 +241,7 @@ def test_running_statistics_of_the_mixture_prior(shared):
     collections = run.after.collections["prior"]
     for i in range(run.iterations, 5):
         variables = {"params": run.after.params["prior"], **collections}
-        draw = jax.tree.map(lambda a: jnp.asarray(a[i]), noise.critic.prior)
+        draw = {kind: jnp.asarray(draws[i]) for kind, draws in noise.critic.prior.items()}
         _, collections = module.apply(variables, draw, True, mutable=["batch_stats"])
     for name, official in (("mean", "running_mean"), ("var", "running_var")):
         ours = collections["batch_stats"]["BatchNorm_0"][name]

@@ -1,0 +1,118 @@
+"""Spectral normalisation: one power iteration per train-mode call, none in eval mode."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxmodels.layers.convolution import DownConv
+from jaxmodels.layers.dense import Dense
+
+X = np.random.default_rng(0).standard_normal((3, 7)).astype(np.float32)
+
+
+@pytest.fixture
+def layer():
+    module = Dense(5, spectral=True)
+    return module, module.init(jax.random.key(0), X, False)
+
+
+def kernel_of(variables):
+    return np.asarray(variables["params"]["kernel"], np.float64)
+
+
+def advance(module, variables, calls):
+    for _ in range(calls):
+        _, changed = module.apply(variables, X, True, mutable=["spectral"])
+        variables = {**variables, **changed}
+    return variables
+
+
+def test_one_power_iteration_per_call(layer):
+    module, variables = layer
+    w = kernel_of(variables).T
+    u = np.asarray(variables["spectral"]["u"], np.float64)
+    for _ in range(3):
+        out, changed = module.apply(variables, X, True, mutable=["spectral"])
+        variables = {**variables, **changed}
+        v = w.T @ u
+        v /= np.linalg.norm(v)
+        u = w @ v
+        u /= np.linalg.norm(u)
+        np.testing.assert_allclose(variables["spectral"]["u"], u, atol=1e-6)
+        np.testing.assert_allclose(variables["spectral"]["v"], v, atol=1e-6)
+        expected = X @ (w.T / (u @ w @ v)) + np.asarray(variables["params"]["bias"])
+        np.testing.assert_allclose(out, expected, atol=1e-5)
+
+
+def test_sigma_converges_to_the_top_singular_value(layer):
+    module, variables = layer
+    variables = advance(module, variables, 200)
+    w, s = kernel_of(variables).T, variables["spectral"]
+    sigma = np.asarray(s["u"], np.float64) @ w @ np.asarray(s["v"], np.float64)
+    np.testing.assert_allclose(sigma, np.linalg.svd(w, compute_uv=False)[0], rtol=1e-5)
+
+
+def test_convolution_kernels_are_matrices_of_outputs(layer):
+    module = DownConv(6, spectral=True)
+    x = jnp.zeros((1, 4, 4, 2))
+    variables = module.init(jax.random.key(1), x, False)
+    assert variables["spectral"]["u"].shape == (6,)
+    assert variables["spectral"]["v"].shape == (32,)
+    for _ in range(200):
+        _, changed = module.apply(variables, x, True, mutable=["spectral"])
+        variables = {**variables, **changed}
+    w = kernel_of(variables).reshape(-1, 6).T
+    sigma = variables["spectral"]["u"] @ w @ variables["spectral"]["v"]
+    np.testing.assert_allclose(sigma, np.linalg.svd(w, compute_uv=False)[0], rtol=1e-5)
+
+
+def test_eval_mode_and_initialisation_leave_the_vectors(layer):
+    module, variables = layer
+    _, changed = module.apply(variables, X, False, mutable=["spectral"])
+    jax.tree.map(np.testing.assert_array_equal, changed["spectral"], variables["spectral"])
+    again = module.init(jax.random.key(0), X, True)
+    jax.tree.map(np.testing.assert_array_equal, again, variables)
+    np.testing.assert_allclose(np.linalg.norm(variables["spectral"]["u"]), 1, rtol=1e-6)
+
+
+def test_the_stored_kernel_is_not_normalised(layer):
+    _, variables = layer
+    assert np.abs(variables["params"]["kernel"]).max() <= 7**-0.5
+
+
+def test_gradient_by_finite_differences(layer):
+    """With u and v constant, in float64 on the host: d(X W / sigma)/dW includes sigma's own derivative."""
+    module, variables = layer
+    weight = np.random.default_rng(1).standard_normal((3, 5))
+    u, v = (np.asarray(variables["spectral"][name], np.float64) for name in "uv")
+
+    def loss(params):
+        out = module.apply({**variables, "params": params}, X, False)
+        return jnp.vdot(out, jnp.asarray(weight, jnp.float32))
+
+    gradient = jax.grad(loss)(variables["params"])["kernel"]
+    kernel = kernel_of(variables)
+
+    def reference(kernel):
+        return np.vdot(X @ kernel / (u @ kernel.T @ v), weight)
+
+    for index in np.ndindex(kernel.shape):
+        step = np.zeros_like(kernel)
+        step[index] = 1e-6
+        expected = (reference(kernel + step) - reference(kernel - step)) / 2e-6
+        np.testing.assert_allclose(gradient[index], expected, rtol=1e-3, atol=1e-3 * np.abs(gradient).max())
+
+
+def test_train_mode_differentiates_neither_vector(layer):
+    """The gradient in train mode is that of eval mode with the advanced vectors."""
+    module, variables = layer
+
+    def loss(params, spectral, train):
+        out, _ = module.apply({"params": params, "spectral": spectral}, X, train, mutable=["spectral"])
+        return jnp.sum(out**2)
+
+    advanced = advance(module, variables, 1)["spectral"]
+    train = jax.grad(loss)(variables["params"], variables["spectral"], True)
+    frozen = jax.grad(loss)(variables["params"], advanced, False)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), train, frozen)

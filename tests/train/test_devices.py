@@ -1,0 +1,36 @@
+"""Batches divide over eight devices without changing what the step computes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from train.devices import across_devices, data_mesh, replicated, split, use_mesh
+
+
+def test_without_a_mesh_nothing_happens():
+    x = jnp.ones(3)
+    assert across_devices(x) is x
+
+
+@pytest.mark.skipif(jax.device_count() < 8, reason="needs JAX_NUM_CPU_DEVICES=8")
+def test_batch_is_divided_and_the_mean_is_global():
+    mesh = data_mesh()
+
+    @jax.jit
+    def step(x):
+        x = across_devices(x)
+        return x, jnp.mean(x)
+
+    with use_mesh(mesh):
+        divided, mean = step(jnp.arange(16.0))
+    assert len({str(shard.index) for shard in divided.addressable_shards}) == 8
+    assert mean == 7.5
+
+
+def test_shardings():
+    mesh = data_mesh()
+    whole = jax.device_put(np.ones((8, 2)), replicated(mesh))
+    assert all(shard.data.shape == (8, 2) for shard in whole.addressable_shards)
+    parts = jax.device_put(np.ones((2, 8)), split(mesh, axis=1))
+    assert {shard.data.shape for shard in parts.addressable_shards} == {(2, 8 // mesh.size)}
