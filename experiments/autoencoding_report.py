@@ -192,11 +192,14 @@ def _quality_table(trained: Trained, results: Mapping[str, Any]) -> Table:
 
 
 def _terms_table(results: Mapping[str, Any]) -> Table:
+    terms = results["held_out_terms"]
+    needs_critic = {"loss", "loss_d"} if "loss_d" in terms else set()
     rows = [
-        [name, Interval.of(values["start"]), Interval.of(values["end"])]
-        for name, values in results["held_out_terms"].items()
+        [name, math.nan if name in needs_critic else Interval.of(values["start"]), Interval.of(values["end"])]
+        for name, values in terms.items()
     ]
-    return Table("Terms of the loss on test images, in eval mode", ["term", "before training", "after"], rows)
+    note = "Before training the critic's spectral norms are random, so its term says nothing." if needs_critic else ""
+    return Table("Terms of the loss on test images, in eval mode", ["term", "before training", "after"], rows, note)
 
 
 def _summary(trained: Trained, results: Mapping[str, Any]) -> list[str]:

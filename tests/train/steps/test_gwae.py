@@ -3,9 +3,9 @@
 The critic is piecewise linear in its input, so its gradient jumps where a pre-activation changes sign. In
 `gmp64` one pre-activation of the third critic iteration (gradient penalty, fourth convolution) is 6e-7 in
 float64, inside the float32 error there (rms 3e-7): ours comes out negative, and from there on the critics
-differ by up to 9e-4 in a singular vector. The same program in float64 agrees with the official numbers to 9e-6
-through all five iterations. Its critic is therefore compared through the first two; `neural64` has no such
-point and is compared through all five.
+differ by up to 9e-4 in a singular vector. The same program in float64 agrees with the official numbers to
+9e-6 through all five iterations. Its critic is therefore compared through the first two; `neural64` has no
+such point and is compared through all five.
 """
 
 import functools

@@ -1,0 +1,50 @@
+"""Two processes on loopback train like one."""
+
+import json
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.experiments.test_gwae_3dshapes import ENVIRONMENT, TINY, run
+
+VAE = ("--model.objective", "vae", "--model.batch-norm")
+GWAE = ("--model.critic-steps", "1")
+
+
+def losses(folder):
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return np.asarray([line["loss"] for line in lines if "loss" in line])
+
+
+def compare(tmp_path, steps, rtol, settings):
+    settings = (*TINY, *settings, "--train.steps", steps, "--evaluate.votes", 0, "--evaluate.no-baselines")
+    run("gwae_3dshapes", *settings, "--run-dir", tmp_path / "one")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    flags = ("--distributed.coordinator", f"127.0.0.1:{port}", "--distributed.processes", "2")
+    command = [sys.executable, "-m", "experiments.gwae_3dshapes", *map(str, settings), *flags]
+    command += ["--run-dir", str(tmp_path / "two")]
+    processes = [
+        subprocess.Popen(
+            [*command, "--distributed.process", str(i)], env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
+        )
+        for i in range(2)
+    ]
+    for process in processes:
+        _, said = process.communicate(timeout=400)
+        assert process.returncode == 0, said
+    np.testing.assert_allclose(losses(tmp_path / "two"), losses(tmp_path / "one"), rtol=rtol)
+    assert (tmp_path / "two" / "report.html").is_file()
+
+
+def test_vae_with_batch_norm(tmp_path):
+    compare(tmp_path, 3, 1e-5, VAE)
+
+
+@pytest.mark.slow
+def test_gwae_twenty_steps(tmp_path):
+    compare(tmp_path, 20, 1e-4, GWAE)
