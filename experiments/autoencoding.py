@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PyTree, UInt8
@@ -131,7 +132,9 @@ def validation_batches(
     """Whole batches of the validation split, on every device."""
     count = min(config.validation_size, len(split.validation)) // batch_size
     if count == 0:
-        raise UserError("--train.batch-size", batch_size, "exceeds the validation split", "give a smaller one")
+        raise UserError(
+            "--train.batch-size", batch_size, "exceeds the validation split", "give a smaller one"
+        )
     images = source[split.validation[: count * batch_size]]["image"]
     batches = images.reshape(count, batch_size, *images.shape[1:])
     return {"image": jax.device_put(batches, devices.replicated(mesh))}
@@ -219,8 +222,12 @@ def _in_batches(fn: Callable, array: np.ndarray) -> Any:
     for i in range(0, len(array), BATCH):
         rows = array[i : i + BATCH]
         padded = np.concatenate([rows, np.repeat(rows[-1:], BATCH - len(rows), axis=0)])
-        parts.append(jax.tree.map(lambda a, n=len(rows): np.asarray(a)[:n], fn(padded)))
+        parts.append(jax.tree.map(partial(_first, len(rows)), fn(padded)))
     return jax.tree.map(lambda *pieces: np.concatenate(pieces), *parts)
+
+
+def _first(count: int, array: jax.Array) -> np.ndarray:
+    return np.asarray(array)[:count]
 
 
 def reconstruction_quality(
@@ -238,16 +245,20 @@ def reconstruction_quality(
         noise = np.random.default_rng(0).standard_normal(mu.shape)
         sampled = mu + np.exp(logvar / 2) * noise
         reconstruction = view.decode(mu)
-        out["psnr"].append(float(np.mean(psnr(reconstruction, x))))
-        out["psnr_sampled"].append(float(np.mean(psnr(view.decode(sampled), x))))
+        out["psnr"].append(_mean_psnr(reconstruction, x))
+        out["psnr_sampled"].append(_mean_psnr(view.decode(sampled), x))
         out["mse"].append(float(np.mean((reconstruction - x) ** 2)))
     train_images = source[split.train[: max(config.images, 256)]]["image"]
     linear = fit_linear_codes(train_images, views[0].means(images[:1]).shape[1])
     mean_image = (train_images.astype(np.float32) / 255).mean(0)
-    out["psnr_mean_image"] = [float(np.mean(psnr(np.broadcast_to(mean_image, x.shape), x)))]
+    out["psnr_mean_image"] = [_mean_psnr(np.broadcast_to(mean_image, x.shape), x)]
     decoded = np.clip(linear.decode(linear.encode(images)), 0, 255).astype(np.float32) / 255
-    out["psnr_linear"] = [float(np.mean(psnr(decoded, x)))]
+    out["psnr_linear"] = [_mean_psnr(decoded, x)]
     return out
+
+
+def _mean_psnr(images: np.ndarray, targets: np.ndarray) -> float:
+    return float(psnr(jnp.asarray(images), jnp.asarray(targets)).mean())
 
 
 def held_out_terms(
@@ -283,7 +294,9 @@ def all_scores(
     encoders: dict[str, list[Callable]] = {trained.model: [view.means for view in views]}
     if config.baselines:
         encoders["random encoder"] = [View(trained.autoencoder, state).means for state in fresh]
-        linear = fit_linear_codes(source[split.train[:4096]]["image"], views[0].means(batch["image"][:1]).shape[1])
+        linear = fit_linear_codes(
+            source[split.train[:4096]]["image"], views[0].means(batch["image"][:1]).shape[1]
+        )
         encoders["linear (PCA)"] = [linear.encode]
     out = {}
     for name, functions in encoders.items():

@@ -56,10 +56,14 @@ def write_everything(
         Section("Reconstruction", tables=[tables["quality"]], pictures=[pictures["reconstructions"]]),
         Section("Latent space", pictures=[pictures[n] for n in ("traversals", "histograms")]),
         Section("Generation", pictures=[pictures[n] for n in ("samples", "distances")]),
-        Section("Loss", tables=[tables["terms"]], pictures=[pictures["curves"]] if "curves" in pictures else []),
+        Section(
+            "Loss", tables=[tables["terms"]], pictures=[pictures["curves"]] if "curves" in pictures else []
+        ),
     ]
     if scores:
-        text = [f"{name}: {line}." for name, line in describe(config.regressor).items() if name in _names(results)]
+        text = [
+            f"{name}: {line}." for name, line in describe(config.regressor).items() if name in _names(results)
+        ]
         sections.insert(
             0, Section("Disentanglement", text, tables=[tables["scores"]], pictures=[pictures["importance"]])
         )
@@ -115,7 +119,9 @@ def _pictures(
     }
     series = read_metrics(run.metrics) if run.metrics.is_file() else {}
     if series:
-        drawn = {name: Curve(*value, unit=UNITS.get(name, "")) for name, value in series.items() if _is_drawn(name)}
+        drawn = {
+            name: Curve(*value, unit=UNITS.get(name, "")) for name, value in series.items() if _is_drawn(name)
+        }
         out["curves"] = Picture(curves(folder / "curves.png", drawn), "Loss terms over training.")
     if scores:
         dci = next(iter(scores.values()))[0].dci
@@ -129,9 +135,9 @@ def _pictures(
 
 
 def _is_drawn(name: str) -> bool:
-    return name.startswith(("loss", "critic_loss", "critic_penalty", "validation/loss", "scale", "beta", "prior_std")) and (
-        name != "critic_penalty_one_centred"
-    )
+    return name.startswith(
+        ("loss", "critic_loss", "critic_penalty", "validation/loss", "scale", "beta", "prior_std")
+    ) and (name != "critic_penalty_one_centred")
 
 
 def _traversals(path: Path, view: View, mu: Float[np.ndarray, "n l"], count: int = 11) -> Path:
@@ -169,13 +175,20 @@ def _names(results: Mapping[str, Any]) -> list[str]:
 def _score_table(results: Mapping[str, Any], config: EvaluateConfig) -> Table:
     names, encoders = _names(results), list(results["scores"])
     rows = [
-        [name, *(Interval.of([scores[name] for scores in results["scores"][encoder]]) for encoder in encoders)]
+        [
+            name,
+            *(Interval.of([scores[name] for scores in results["scores"][encoder]]) for encoder in encoders),
+        ]
         for name in names
     ]
-    votes = f"; FactorVAE and beta-VAE scores on {config.votes} + {config.votes // 2} votes" if config.votes else ""
+    votes = (
+        f"; FactorVAE and beta-VAE scores on {config.votes} + {config.votes // 2} votes"
+        if config.votes
+        else ""
+    )
     caption = (
-        f"Disentanglement of test images; classifiers on {config.train_codes} codes, measured on {config.test_codes} others; "
-        f"DCI by {config.regressor}{votes}"
+        f"Disentanglement of test images; classifiers on {config.train_codes} codes, measured on "
+        f"{config.test_codes} others; DCI by {config.regressor}{votes}"
     )
     return Table(caption, ["score", *encoders], rows, "Mean and 95 % interval over seeds.")
 
@@ -198,8 +211,14 @@ def _terms_table(results: Mapping[str, Any]) -> Table:
         [name, math.nan if name in needs_critic else Interval.of(values["start"]), Interval.of(values["end"])]
         for name, values in terms.items()
     ]
-    note = "Before training the critic's spectral norms are random, so its term says nothing." if needs_critic else ""
-    return Table("Terms of the loss on test images, in eval mode", ["term", "before training", "after"], rows, note)
+    note = (
+        "Before training the critic's spectral norms are random, so its term says nothing."
+        if needs_critic
+        else ""
+    )
+    return Table(
+        "Terms of the loss on test images, in eval mode", ["term", "before training", "after"], rows, note
+    )
 
 
 def _summary(trained: Trained, results: Mapping[str, Any]) -> list[str]:
@@ -229,7 +248,7 @@ def _notes(
         )
     if results["scores"]:
         notes.append(
-            f"Scores on {config.train_codes + config.test_codes:,} codes (posterior means), DCI by {config.regressor}: not "
-            "comparable with numbers of another regressor or count."
+            f"Scores on {config.train_codes + config.test_codes:,} codes (posterior means), DCI by {config.regressor}: "
+            "not comparable with numbers of another regressor or count."
         )
     return notes

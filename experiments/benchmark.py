@@ -29,7 +29,7 @@ class Config:
     """Examples per update."""
     repeats: int = 7
     """Timed steps of each form; the median counts."""
-    model: gwae.GWAEConfig = gwae.GWAEConfig()  # noqa: RUF009
+    model: gwae.GWAEConfig = gwae.GWAEConfig()
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,9 @@ def main(argv: Sequence[str]) -> None:
 
 
 def _compiled(config: Config, form: Form, state: PyTree, batch: PyTree) -> tuple[jax.stages.Compiled, float]:
-    step = partial(gwae.train_step, config=config.model)  # a new function: jit must not find the other form's trace
+    step = partial(
+        gwae.train_step, config=config.model
+    )  # a new function: jit must not find the other form's trace
     with convolution_form(form):
         began = time.perf_counter()
         compiled = jax.jit(step).lower(state, batch).compile()
@@ -77,7 +79,8 @@ def _timing(program: tuple[jax.stages.Compiled, float], seconds: list[float]) ->
 def _table(config: Config, timings: dict[str, Timing]) -> Table:
     ours = timings["this library"].step
     rows = [
-        [name, t.step, t.step / ours, t.compile, t.gigaflops, t.temporary_bytes / 2**20] for name, t in timings.items()
+        [name, t.step, t.step / ours, t.compile, t.gigaflops, t.temporary_bytes / 2**20]
+        for name, t in timings.items()
     ]
     device = jax.devices()[0].device_kind
     caption = (

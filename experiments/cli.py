@@ -111,7 +111,10 @@ def parse(
         run = open_run(Path(resume))
         if run.experiment != name:
             raise UserError(
-                "--resume", resume, f"is a run of {run.experiment}", f"use python -m experiments.{run.experiment}"
+                "--resume",
+                resume,
+                f"is a run of {run.experiment}",
+                f"use python -m experiments.{run.experiment}",
             )
         default = from_json(config_class, run.config)
     parsed = tyro.cli(
@@ -136,7 +139,9 @@ def prepare(config: RunConfig) -> None:
     cache_compilations()
 
 
-def open_or_create(config: RunConfig, run: RunDirectory | None, name: str, changeable: Sequence[str]) -> RunDirectory:
+def open_or_create(
+    config: RunConfig, run: RunDirectory | None, name: str, changeable: Sequence[str]
+) -> RunDirectory:
     """The run directory of a resumed run, with its permitted changes, or a new one.
 
     Raises:
@@ -163,7 +168,7 @@ def join(config: DistributedConfig) -> None:
 
 def cache_compilations() -> None:
     """Keeps compiled programs, so that a second start of the same program takes seconds."""
-    if jax.config.jax_compilation_cache_dir is None:
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         folder = pathlib.Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
         jax.config.update("jax_compilation_cache_dir", str(folder / "jaxmodels" / "programs"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
@@ -209,7 +214,9 @@ def from_json(config_class: type[Config], content: Mapping[str, Any]) -> Config:
     hints = typing.get_type_hints(config_class)
     names = {field.name for field in dataclasses.fields(config_class)}
     if unknown := set(content) - names:
-        raise UserError("config.json", ", ".join(sorted(unknown)), "is no setting of this version", "start a new run")
+        raise UserError(
+            "config.json", ", ".join(sorted(unknown)), "is no setting of this version", "start a new run"
+        )
 
     def value(hint: Any, given: Any) -> Any:
         if dataclasses.is_dataclass(hint):
@@ -225,5 +232,7 @@ def from_json(config_class: type[Config], content: Mapping[str, Any]) -> Config:
 def load_experiment(run: RunDirectory) -> Any:
     """The module that made a run."""
     if run.experiment not in EXPERIMENTS:
-        raise UserError(str(run.path), run.experiment, "is no experiment of this version", "use the one that made it")
+        raise UserError(
+            str(run.path), run.experiment, "is no experiment of this version", "use the one that made it"
+        )
     return importlib.import_module(f"experiments.{run.experiment}")

@@ -49,7 +49,9 @@ def main(argv: Sequence[str]) -> None:
                 names=np.asarray(names),
             )
     except OSError as error:
-        raise UserError("--out", config.out, f"can't be written ({error.strerror})", "give a writable file") from error
+        raise UserError(
+            "--out", config.out, f"can't be written ({error.strerror})", "give a writable file"
+        ) from error
     say(f"encoded {len(images)} images with {count} seed(s): {config.out}")
 
 
@@ -62,13 +64,17 @@ def read_images(path: Path) -> tuple[UInt8[np.ndarray, "n 64 64 3"], list[str]]:
     if path.suffix == ".npz":
         return _read_npz(path)
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in Image.registered_extensions())
+        files = sorted(
+            file for file in path.iterdir() if file.suffix.lower() in Image.registered_extensions()
+        )
         if not files:
             raise UserError("--input", path, "holds no images", "give a folder of png or jpg files")
     elif path.is_file():
         files = [path]
     else:
-        raise UserError("--input", path, "there is no such file or folder", "give a folder, an image or an npz")
+        raise UserError(
+            "--input", path, "there is no such file or folder", "give a folder, an image or an npz"
+        )
     return np.stack([_read_image(file) for file in files]), [file.name for file in files]
 
 
@@ -80,7 +86,9 @@ def _read_image(file: Path) -> UInt8[np.ndarray, "64 64 3"]:
                 rgb = rgb.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
             return np.asarray(rgb)
     except (UnidentifiedImageError, OSError) as error:
-        raise UserError("--input", file, f"is no readable image ({error})", "remove or mend that file") from error
+        raise UserError(
+            "--input", file, f"is no readable image ({error})", "remove or mend that file"
+        ) from error
 
 
 def _read_npz(path: Path) -> tuple[UInt8[np.ndarray, "n 64 64 3"], list[str]]:
@@ -88,7 +96,9 @@ def _read_npz(path: Path) -> tuple[UInt8[np.ndarray, "n 64 64 3"], list[str]]:
         with np.load(path, allow_pickle=False) as archive:
             images = archive["images"]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError("--input", path, f"can't be read ({error})", "give an npz with uint8 `images`") from error
+        raise UserError(
+            "--input", path, f"can't be read ({error})", "give an npz with uint8 `images`"
+        ) from error
     if images.dtype != np.uint8 or images.shape[1:] != (SIZE, SIZE, 3) or len(images) == 0:
         found = f"{images.dtype} {list(images.shape)}"
         raise UserError("--input", path, f"`images` is {found}", f"give uint8 [n, {SIZE}, {SIZE}, 3]")

@@ -67,6 +67,7 @@ QUICK = replace(
         critic_learning_rate=2e-4,
         warmup_steps=200,
         decay_steps=2000,
+        distance_scale=12.0,
     ),
     train=replace(PAPER.train, steps=2000, batch_size=16, evaluate_every=500, checkpoint_every=500),
     data=replace(PAPER.data, validation_size=256),
@@ -90,7 +91,9 @@ def main(argv: Sequence[str]) -> None:
         rows = split.train[: config.data.train_size or None]
         budget = int(config.data.device_gb * 1e9)
         feed = make_feed(source, rows, config.train.batch_size, keys, mesh, config.train.inner_steps, budget)
-        validation = autoencoding.validation_batches(source, split, config.data, config.train.batch_size, mesh)
+        validation = autoencoding.validation_batches(
+            source, split, config.data, config.train.batch_size, mesh
+        )
         fitted = fit(
             task(config),
             feed,
@@ -104,7 +107,9 @@ def main(argv: Sequence[str]) -> None:
             tensorboard=config.tensorboard,
         )
         state = fitted.best if config.evaluate.checkpoint == "best" else fitted.last
-        autoencoding.evaluate_and_report(run, trained(config, state, fitted.step), source, split, config.evaluate)
+        autoencoding.evaluate_and_report(
+            run, trained(config, state, fitted.step), source, split, config.evaluate
+        )
 
 
 def system(config: ModelConfig) -> tuple[ModuleType, Any]:

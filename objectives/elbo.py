@@ -39,9 +39,9 @@ def beta_at(
 
     Args:
       step: updates done so far.
-      schedule: `constant`; `linear` from 0 to beta over `steps`, then constant (Bowman et al. 2016); `cyclical`, `cycles`
-        ramps over `steps`, each rising to beta in its first half and staying there in its second, then constant
-        (Fu et al. 2019).
+      schedule: `constant`; `linear` from 0 to beta over `steps`, then constant (Bowman et al. 2016); `cyclical`,
+        `cycles` ramps over `steps`, each rising to beta in its first half and staying there in its second, then
+        constant (Fu et al. 2019).
       beta: the final weight.
       steps: length of the schedule in updates.
       cycles: number of ramps of `cyclical`.

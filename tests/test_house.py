@@ -14,7 +14,11 @@ FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 def room(module: str) -> str:
     """The room of a module: train/ has rooms inside."""
     parts = module.split(".")
-    inner = parts[1] if len(parts) > 1 and parts[0] == "train" and parts[1] in ("steps", "data", "metrics") else None
+    inner = (
+        parts[1]
+        if len(parts) > 1 and parts[0] == "train" and parts[1] in ("steps", "data", "metrics")
+        else None
+    )
     return f"train.{inner}" if inner else parts[0]
 
 
@@ -25,7 +29,15 @@ MAY_IMPORT = {
     "train": {"train", "train.data", "train.metrics"},
     "train.data": {"train.data", "train"},
     "train.metrics": {"train.metrics", "train"},
-    "experiments": {"experiments", "train", "train.steps", "train.data", "train.metrics", "jaxmodels", "objectives"},
+    "experiments": {
+        "experiments",
+        "train",
+        "train.steps",
+        "train.data",
+        "train.metrics",
+        "jaxmodels",
+        "objectives",
+    },
 }
 
 
@@ -87,6 +99,8 @@ TESTED_THROUGH_OTHERS = {
     "train.errors",  # every test of wrong input
     "train.report_page",  # test_report
     "jaxmodels.layers.initialisers",  # test_dense, test_convolution
-    *(f"experiments.{name}" for name in ("autoencoding", "autoencoding_report", "runs")),  # test_gwae_3dshapes
+    *(
+        f"experiments.{name}" for name in ("autoencoding", "autoencoding_report", "runs")
+    ),  # test_gwae_3dshapes
     *(f"experiments.{name}" for name in ("evaluate", "encode", "sample")),  # test_gwae_3dshapes
 }

@@ -39,7 +39,13 @@ RESUMABLE = (
 
 def check(config: TrainConfig, devices: int) -> None:
     """Raises UserError for settings that can't be trained with."""
-    for name, least in (("steps", 1), ("batch_size", 2), ("inner_steps", 1), ("log_every", 1), ("checkpoint_every", 1)):
+    for name, least in (
+        ("steps", 1),
+        ("batch_size", 2),
+        ("inner_steps", 1),
+        ("log_every", 1),
+        ("checkpoint_every", 1),
+    ):
         value = getattr(config, name)
         if value < least:
             raise UserError(_flag(name), value, "is too small", f"give at least {least}")
@@ -47,7 +53,9 @@ def check(config: TrainConfig, devices: int) -> None:
         if getattr(config, name) < 0:
             raise UserError(_flag(name), getattr(config, name), "is negative", "give 0 to switch it off")
     if not 0 <= config.ema_decay < 1:
-        raise UserError("--train.ema-decay", config.ema_decay, "is not in [0, 1)", "give 0 for none, or e.g. 0.999")
+        raise UserError(
+            "--train.ema-decay", config.ema_decay, "is not in [0, 1)", "give 0 for none, or e.g. 0.999"
+        )
     if config.patience and not config.evaluate_every:
         raise UserError(
             "--train.patience", config.patience, "needs evaluations", "set --train.evaluate-every above 0"

@@ -1,7 +1,7 @@
 """How batches reach the compiled step: from the device, or from the host one dispatch ahead."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -25,14 +25,18 @@ def order_keys(keys: jax.Array) -> jax.Array:
 class Feed(Protocol):
     """Training batches as a function of (seed, step) alone: there is nothing to checkpoint."""
 
-    per_seed: bool
-    """Whether `chunk` has a leading axis of seeds."""
+    @property
+    def per_seed(self) -> bool:
+        """Whether `chunk` has a leading axis of seeds."""
+        ...
 
     def chunk(self, step: int, count: int) -> PyTree:
         """What the steps [step, step + count) need, on the devices."""
         ...
 
-    def batch(self, chunk: PyTree, order_key: jax.Array, step: Int[Array, ""], offset: Int[Array, ""]) -> PyTree:
+    def batch(
+        self, chunk: PyTree, order_key: jax.Array, step: Int[Array, ""], offset: Int[Array, ""]
+    ) -> PyTree:
         """The batch of one step of one seed, for use inside the compiled program; `offset` counts in the chunk."""
         ...
 
@@ -57,7 +61,9 @@ class DeviceFeed:
         """The placed arrays, whatever the step."""
         return self.arrays, self.rows
 
-    def batch(self, chunk: PyTree, order_key: jax.Array, step: Int[Array, ""], offset: Int[Array, ""]) -> PyTree:
+    def batch(
+        self, chunk: PyTree, order_key: jax.Array, step: Int[Array, ""], offset: Int[Array, ""]
+    ) -> PyTree:
         """Every example once per epoch, in an order of the seed's own."""
         arrays, rows = chunk
         index = epoch_index(order_key, step, self.batch_size, rows.shape[0])
@@ -81,12 +87,14 @@ class HostFeed:
 
         Only the rows that this process's devices hold are read.
         """
-        index = np.asarray(_chunk_index(self.order_keys, step, self.inner_steps, self.batch_size, len(self.rows)))
+        index = np.asarray(
+            _chunk_index(self.order_keys, step, self.inner_steps, self.batch_size, len(self.rows))
+        )
         rows = self.rows[index]
         sharding = split(self.mesh, axis=2)
 
         def array(name: str, spec: jax.ShapeDtypeStruct) -> jax.Array:
-            def read(where: tuple[slice, ...]) -> np.ndarray:
+            def read(where: Any) -> np.ndarray:
                 wanted = rows[where[:3]]
                 read_rows = self.source[wanted.reshape(-1)][name]
                 return read_rows.reshape(*wanted.shape, *spec.shape)
@@ -95,7 +103,9 @@ class HostFeed:
 
         return {name: array(name, spec) for name, spec in self.source.spec.items()}
 
-    def batch(self, chunk: PyTree, order_key: jax.Array, step: Int[Array, ""], offset: Int[Array, ""]) -> PyTree:
+    def batch(
+        self, chunk: PyTree, order_key: jax.Array, step: Int[Array, ""], offset: Int[Array, ""]
+    ) -> PyTree:
         """The step's slice of what the dispatch brought."""
         return across_devices(jax.tree.map(lambda a: a[offset], chunk))
 

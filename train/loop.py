@@ -5,7 +5,7 @@ import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import flax.struct
 import jax
@@ -28,7 +28,23 @@ from train.progress import Progress
 from train.run_directory import RunDirectory
 from train.seeds import over_seeds
 
-State = TypeVar("State")
+
+class TrainState(Protocol):
+    """What the loop needs of a state: updates done, parameters, the key of its run."""
+
+    @property
+    def step(self) -> jax.Array: ...
+    @property
+    def params(self) -> PyTree: ...
+    @property
+    def key(self) -> jax.Array: ...
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with changed fields."""
+        ...
+
+
+State = TypeVar("State", bound=TrainState)
 VALIDATION = 2**31 - 2
 """Folded into a seed's key for the noise of its validation; steps never reach it."""
 
@@ -42,8 +58,7 @@ class Task(Generic[State]):
     eval_step: Callable[[State, PyTree, jax.Array], dict[str, jax.Array]]
 
 
-@flax.struct.dataclass
-class Carry(Generic[State]):
+class Carry(flax.struct.PyTreeNode, Generic[State]):
     """What a checkpoint holds: the state of every seed, stacked, and the moving average of its parameters."""
 
     state: State
@@ -68,7 +83,11 @@ class NonFiniteError(Exception):
     """A loss or a gradient became infinite or NaN."""
 
     def __init__(self, step: int, term: str, seed: int, checkpoints: list[int], run: RunDirectory):
-        kept = f"the checkpoint of step {checkpoints[-1]} is intact" if checkpoints else "no checkpoint was due yet"
+        kept = (
+            f"the checkpoint of step {checkpoints[-1]} is intact"
+            if checkpoints
+            else "no checkpoint was due yet"
+        )
         super().__init__(
             f"{term} of seed {seed} is not finite at step {step}; {kept} in {run.checkpoints}. "
             "Start a new run with a smaller --model.learning-rate, or with --model.dtype float32."
@@ -374,6 +393,7 @@ def load_state(
     Raises:
       UserError: the run has no such checkpoint, or was made with other settings.
     """
+
     def init(key: jax.Array) -> Carry[State]:
         state = task.init(key)
         return Carry(state, state.params if config.ema_decay else None)
@@ -382,7 +402,9 @@ def load_state(
     abstract = jax.eval_shape(over_seeds(init, (0,), len(keys)), spec)
     last = Checkpoints(run.checkpoints / "last").restore(abstract)
     if last is None:
-        raise UserError(str(run.path), which, "has no checkpoint yet", "train it first, or wait for the first one")
+        raise UserError(
+            str(run.path), which, "has no checkpoint yet", "train it first, or wait for the first one"
+        )
     best_step = last.progress["best_checkpoint"]
     if which == "last" or best_step < 0:
         return last.state.averaged(), last.step

@@ -44,7 +44,9 @@ def _in_sequence(fn: Callable, in_axes: tuple[int | None, ...]) -> Callable:
 
         def one(own: tuple) -> PyTree:
             remaining = iter(own)
-            return fn(*(arg if axis is None else next(remaining) for arg, axis in zip(args, in_axes, strict=True)))
+            return fn(
+                *(arg if axis is None else next(remaining) for arg, axis in zip(args, in_axes, strict=True))
+            )
 
         return jax.lax.map(one, mapped)
 

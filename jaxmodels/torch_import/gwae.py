@@ -6,6 +6,7 @@ which depends on the options; only the order of the modules inside each block is
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -48,7 +49,9 @@ def import_state_dict(
     ours |= _read(state_dict, "", [_LOG_SCALE], used)
     left = [name for name in state_dict if name not in used and not name.endswith(_IGNORED)]
     if left:
-        raise ValueError(f"state dict entries that belong to no layer of these settings: {', '.join(left[:5])}")
+        raise ValueError(
+            f"state dict entries that belong to no layer of these settings: {', '.join(left[:5])}"
+        )
     return _split(ours)
 
 
@@ -61,7 +64,9 @@ def import_prior(state_dict: StateDict, prior: str) -> dict:
     return unflatten_dict({(path[0], *path[2:]): array for path, array in ours.items()})
 
 
-def export_state_dict(params: Mapping, critic: Mapping, collections: Mapping, prior: str) -> dict[str, np.ndarray]:
+def export_state_dict(
+    params: Mapping, critic: Mapping, collections: Mapping, prior: str
+) -> dict[str, np.ndarray]:
     """The inverse of `import_state_dict` for networks without batch norm and residual blocks.
 
     The official names inside those two options are not known.
@@ -124,9 +129,10 @@ def _split(ours: dict[Path, np.ndarray]) -> tuple[dict, dict, dict]:
 
 
 def _join(params: Mapping, critic: Mapping, collections: Mapping) -> dict[Path, np.ndarray]:
-    ours = {("params", *path): a for path, a in flatten_dict(params).items()}
-    ours |= {("params", "critic", *path): a for path, a in flatten_dict(critic).items()}
-    return ours | {(path[1], path[0], *path[2:]): a for path, a in flatten_dict(collections).items()}
+    trees: Any = {"params": {**params, "critic": critic}}
+    kept: Any = flatten_dict(collections)
+    ours: Any = flatten_dict(trees)
+    return ours | {(path[1], path[0], *path[2:]): array for path, array in kept.items()}
 
 
 def _blocks(prior: str, batch_norm: bool, residual: bool) -> Iterator[tuple[str, list[list[_Leaf]]]]:
@@ -182,8 +188,15 @@ def _prior(prior: str) -> list[tuple[str, list[_Leaf]]]:
             layers = ((f"net.{2 * i + 1}", _grouped("prior", f"_PerDimension_{i}")) for i in range(4))
             return [*layers, ("net.8", norm)]
         case "gaussian-mixture":
-            names = {"component_mean": "mean", "component_sqrtprecision": "root", "logits_unnormalized": "logits"}
-            return [("", [_plain(theirs, (*path, ours)) for theirs, ours in names.items()]), ("batchnorm", norm)]
+            names = {
+                "component_mean": "mean",
+                "component_sqrtprecision": "root",
+                "logits_unnormalized": "logits",
+            }
+            return [
+                ("", [_plain(theirs, (*path, ours)) for theirs, ours in names.items()]),
+                ("batchnorm", norm),
+            ]
         case "vector-quantised":
             return [("", [_plain("embeddings", (*path, "embeddings"))])]
         case "causal":
@@ -247,13 +260,18 @@ def _up(*path: str) -> list[_Leaf]:
 
 def _pointwise(*path: str) -> list[_Leaf]:
     return [
-        _Leaf("weight", ("params", *path, "kernel"), lambda a: a[:, :, 0, 0].T, lambda a: a.T[:, :, None, None]),
+        _Leaf(
+            "weight", ("params", *path, "kernel"), lambda a: a[:, :, 0, 0].T, lambda a: a.T[:, :, None, None]
+        ),
         _plain("bias", ("params", *path, "bias")),
     ]
 
 
 def _grouped(*path: str) -> list[_Leaf]:
-    """Conv1d with one group per latent, (latents * out, in, 1), to (latents, in, out): out channel i of latent l is i + out l."""
+    """Conv1d with one group per latent, (latents * out, in, 1), to (latents, in, out).
+
+    Output channel i of latent l is i + out l in torch.
+    """
 
     def read(a: np.ndarray) -> np.ndarray:
         out = 4 if not path[-1].endswith("3") else 1

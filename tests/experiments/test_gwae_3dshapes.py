@@ -21,7 +21,16 @@ ENVIRONMENT = {
     "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".cache" / "jax-tests"),
 }
 TINY = (
-    *("--train.steps", "6", "--train.batch-size", "8", "--train.evaluate-every", "3", "--train.checkpoint-every", "2"),
+    *(
+        "--train.steps",
+        "6",
+        "--train.batch-size",
+        "8",
+        "--train.evaluate-every",
+        "3",
+        "--train.checkpoint-every",
+        "2",
+    ),
     *("--train.inner-steps", "2", "--train.log-every", "1", "--data.validation-size", "16"),
     *("--evaluate.train-codes", "300", "--evaluate.test-codes", "200", "--evaluate.votes", "10"),
     *("--evaluate.images", "64"),
@@ -56,7 +65,13 @@ def test_run_directory_is_complete(trained):
     model, random, linear = results["scores"].values()
     assert len(model) == len(random) == 2 and len(linear) == 1
     assert {path.stem for path in (trained / "figures").iterdir()} == {
-        "reconstructions", "traversals", "prior_samples", "distances", "latents", "curves", "importance",
+        "reconstructions",
+        "traversals",
+        "prior_samples",
+        "distances",
+        "latents",
+        "curves",
+        "importance",
     }
     page = (trained / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 7 and "shapes3d-procedural" in page

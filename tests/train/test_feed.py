@@ -23,7 +23,9 @@ def batches(feed, seeds, step, count):
     def own(seed):
         return jax.tree.map(lambda a: a[seed], chunk) if feed.per_seed else chunk
 
-    return np.asarray([[one(own(s), jnp.asarray(s), jnp.asarray(i)) for i in range(count)] for s in range(seeds)])
+    return np.asarray(
+        [[one(own(s), jnp.asarray(s), jnp.asarray(i)) for i in range(count)] for s in range(seeds)]
+    )
 
 
 def test_host_and_device_feed_the_same_batches():

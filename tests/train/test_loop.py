@@ -93,7 +93,9 @@ def test_stopped_and_resumed_is_bit_for_bit_the_uninterrupted_run(tmp_path, monk
 
 
 def _data(leaf):
-    return np.asarray(jax.random.key_data(leaf) if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf)
+    return np.asarray(
+        jax.random.key_data(leaf) if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+    )
 
 
 def test_interrupted_saves_and_says_how_to_resume(tmp_path, monkeypatch):
@@ -152,7 +154,8 @@ def test_average_follows_its_formula(tmp_path):
     config = dataclasses.replace(CONFIG, steps=5, ema_decay=0.5, inner_steps=1, evaluate_every=0)
     fitted, _ = train(tmp_path / "a", config)
     plain = [
-        weights(train(tmp_path / str(n), dataclasses.replace(config, steps=n, ema_decay=0.0))[0]) for n in range(1, 6)
+        weights(train(tmp_path / str(n), dataclasses.replace(config, steps=n, ema_decay=0.0))[0])
+        for n in range(1, 6)
     ]
     average = np.asarray(toy.init(jax.random.key(0)).params["w"])[None]
     for w in plain:
@@ -164,9 +167,13 @@ def test_overflow_in_the_optimiser_is_never_saved(tmp_path):
     def overflow(state, batch):
         state, metrics = toy.train_step(state, batch)
         spoilt = jax.tree.map(lambda a: a * np.inf if a.dtype == np.float32 else a, state.optimiser)
-        return state.replace(optimiser=jax.tree.map(lambda a, b: jnp.where(state.step > 10, a, b), spoilt, state.optimiser)), metrics
+        return state.replace(
+            optimiser=jax.tree.map(lambda a, b: jnp.where(state.step > 10, a, b), spoilt, state.optimiser)
+        ), metrics
 
     task = dataclasses.replace(toy.TASK, train_step=overflow)
     run = run_at(tmp_path / "a")
-    with pytest.raises(NonFiniteError, match=r"optimiser.* of seed 0 is not finite at step 18; the checkpoint of step 9"):
+    with pytest.raises(
+        NonFiniteError, match=r"optimiser.* of seed 0 is not finite at step 18; the checkpoint of step 9"
+    ):
         train(None, task=task, run=run)

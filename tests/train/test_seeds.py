@@ -14,7 +14,9 @@ def fn(state, shared, own):
 def test_keys_of_many_are_the_keys_of_each():
     keys = seeds.seed_keys(5, 3)
     for i in range(3):
-        np.testing.assert_array_equal(jax.random.key_data(keys)[i], jax.random.key_data(jax.random.key(5 + i)))
+        np.testing.assert_array_equal(
+            jax.random.key_data(keys)[i], jax.random.key_data(jax.random.key(5 + i))
+        )
 
 
 def test_sequence_and_vmap_agree(monkeypatch):

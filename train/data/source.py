@@ -31,15 +31,15 @@ class Source(Protocol):
     """
 
     @property
-    def name(self) -> str: ...  # noqa: D102
+    def name(self) -> str: ...
     @property
-    def arrays(self) -> Mapping[str, np.ndarray]: ...  # noqa: D102
+    def arrays(self) -> Mapping[str, np.ndarray]: ...
     @property
-    def spec(self) -> dict[str, jax.ShapeDtypeStruct]: ...  # noqa: D102
+    def spec(self) -> dict[str, jax.ShapeDtypeStruct]: ...
     @property
-    def factor_names(self) -> tuple[str, ...]: ...  # noqa: D102
+    def factor_names(self) -> tuple[str, ...]: ...
     @property
-    def factor_sizes(self) -> tuple[int, ...]: ...  # noqa: D102
+    def factor_sizes(self) -> tuple[int, ...]: ...
 
     def __len__(self) -> int: ...
 

@@ -7,9 +7,9 @@ from typing import Literal
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import linen as nn
-from flax.traverse_util import flatten_dict
 from jaxtyping import Array, Float, PyTree
 
 from jaxmodels.gwae import Critic
@@ -30,8 +30,8 @@ from train.steps.autoencoder import (
     encoder,
     gradient_norm,
     pixels,
-    split_collections,
     scheduled,
+    split_collections,
 )
 
 MOMENTUM = 0.5
@@ -71,8 +71,7 @@ class GWAEConfig(AutoencoderConfig):
     """Standardises the aggregate posterior."""
 
 
-@flax.struct.dataclass
-class GWAEState:
+class GWAEState(flax.struct.PyTreeNode):
     """params: encoder, decoder, prior, log_scale; critic: the critic's parameters; collections: of every module."""
 
     step: jax.Array
@@ -84,8 +83,7 @@ class GWAEState:
     key: jax.Array
 
 
-@flax.struct.dataclass
-class StepNoise:
+class StepNoise(flax.struct.PyTreeNode):
     """Every random number of one update. `critic` has the same fields with a leading axis of critic steps."""
 
     posterior: Float[Array, "b l"]
@@ -93,8 +91,7 @@ class StepNoise:
     critic: "CriticNoise | None"
 
 
-@flax.struct.dataclass
-class CriticNoise:
+class CriticNoise(flax.struct.PyTreeNode):
     """Random numbers of one critic step; `t` in [0, 1) places the points of the gradient penalty."""
 
     posterior: Float[Array, "b l"]
@@ -130,7 +127,9 @@ def init_state(key: jax.Array, config: GWAEConfig) -> GWAEState:
     noise = prior(config).noise(jax.random.key(0), 2)
     inputs = {"encoder": (x,), "decoder": (z,), "prior": (noise,), "critic": (x, z)}
     keys = {"encoder": encoder_key, "decoder": decoder_key, "prior": prior_key, "critic": critic_key}
-    split = {name: split_collections(modules[name].init(keys[name], *inputs[name], False)) for name in modules}
+    split = {
+        name: split_collections(modules[name].init(keys[name], *inputs[name], False)) for name in modules
+    }
     params = {name: split[name][0] for name in ("encoder", "decoder", "prior")}
     params["log_scale"] = jnp.log(jnp.asarray(config.distance_scale, jnp.float32))
     critic = split["critic"][0]
@@ -207,7 +206,7 @@ def update(
     )
     metrics["scale"] = jnp.exp(state.params["log_scale"])
     metrics["gradient_norm"] = gradient_norm(gradient)
-    if config.joint == "critic":
+    if noise.critic is not None:
         state, critic_metrics = critic_phase(state, x, noise.critic, config)
         metrics |= critic_metrics
     return state, metrics
@@ -246,7 +245,9 @@ def main_loss(
             squared_error(features, networks("critic", reconstruction, method="image_features"))
         )
     loss_h = jnp.mean(negative_entropy(logvar))
-    loss_d = mmd(z, z_prior) if config.joint == "mmd" else _potential_gap(networks, x, z, x_prior, z_prior, config)
+    loss_d = (
+        mmd(z, z_prior) if config.joint == "mmd" else _potential_gap(networks, x, z, x_prior, z_prior, config)
+    )
     loss = loss_gw + config.coef_w * loss_w + config.coef_d * loss_d + config.coef_h * loss_h
     metrics = {
         "loss": loss,
@@ -292,7 +293,9 @@ def critic_phase(
         critic = optax.apply_updates(state.critic, updates)
         metrics["critic_gradient_norm"] = gradient_norm(gradient)
         metrics |= {"posterior_std": mean_std(data[1]), "prior_std": mean_std(model[1])}
-        return state.replace(critic=critic, critic_optimiser=optimiser_state, collections=collections), metrics
+        return state.replace(
+            critic=critic, critic_optimiser=optimiser_state, collections=collections
+        ), metrics
 
     state, metrics = jax.lax.scan(one_step, state, noise)
     return state, jax.tree.map(lambda values: values[-1], metrics)
@@ -324,7 +327,9 @@ def critic_loss(
     config: GWAEConfig,
 ) -> tuple[Float[Array, ""], tuple[Metrics, PyTree]]:
     """-(mean D(x~, z~) - mean D(x, z)) + coef_gp (GP + 1e-4 mean D(x, z)^2 + 1e-4 mean D(x~, z~)^2)."""
-    networks = Networks({"critic": Critic(jnp.dtype(config.dtype))}, {"critic": critic}, collections, train=True)
+    networks = Networks(
+        {"critic": Critic(jnp.dtype(config.dtype))}, {"critic": critic}, collections, train=True
+    )
     logits_data, logits_model = networks("critic", *data), networks("critic", *model)
     if config.mixed_potential:
         logits_model = (logits_model + networks("critic", reconstruction, data[1])) / 2
@@ -366,8 +371,13 @@ def import_official(state_dict: StateDict, key: jax.Array, config: GWAEConfig) -
     )
     imported = {"params": params, "critic": critic, "collections": collections}
     ours = {name: getattr(state, name) for name in imported}
-    for path, leaf in flatten_dict(ours, sep="/").items():
-        given = flatten_dict(imported, sep="/").get(path)
-        if given is None or given.shape != leaf.shape:
-            raise ValueError(f"{path} has shape {leaf.shape}, the state dict gives {getattr(given, 'shape', None)}")
+    wanted, given = _shapes(ours), _shapes(imported)
+    for path, shape in wanted.items():
+        if given.get(path) != shape:
+            raise ValueError(f"{path} has shape {shape}, the state dict gives {given.get(path)}")
     return state.replace(**jax.tree.map(lambda leaf, given: jnp.asarray(given, leaf.dtype), ours, imported))
+
+
+def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): np.shape(leaf) for path, leaf in leaves}

@@ -22,8 +22,8 @@ from train.steps.autoencoder import (
     encoder,
     gradient_norm,
     pixels,
-    split_collections,
     scheduled,
+    split_collections,
 )
 
 MOMENTUM = 0.1
@@ -41,8 +41,7 @@ class VAEConfig(AutoencoderConfig):
     """Length of the schedule in updates."""
 
 
-@flax.struct.dataclass
-class VAEState:
+class VAEState(flax.struct.PyTreeNode):
     """params: encoder, decoder; collections: of both and of the (parameterless) prior."""
 
     step: jax.Array
@@ -144,5 +143,10 @@ def loss(
     reconstruction = squared_error(x, networks("decoder", z))
     kl = kl_standard_normal(mu, logvar)
     total = jnp.mean(negative_elbo(reconstruction, kl, beta))
-    metrics = {"loss": total, "loss_w": jnp.mean(reconstruction), "loss_kl": jnp.mean(kl), "beta": jnp.asarray(beta)}
+    metrics = {
+        "loss": total,
+        "loss_w": jnp.mean(reconstruction),
+        "loss_kl": jnp.mean(kl),
+        "beta": jnp.asarray(beta),
+    }
     return total, (metrics, networks.collections)

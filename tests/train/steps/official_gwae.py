@@ -55,7 +55,9 @@ def step_noise(golden: dict[str, np.ndarray], prior: str, critic_steps: int = 5)
         return {kind: next(draws) for kind in kinds}
 
     posterior, main = next(draws), prior_noise()
-    steps = [CriticNoise(posterior=next(draws), prior=prior_noise(), t=next(draws)) for _ in range(critic_steps)]
+    steps = [
+        CriticNoise(posterior=next(draws), prior=prior_noise(), t=next(draws)) for _ in range(critic_steps)
+    ]
     stacked = CriticNoise(
         posterior=np.stack([s.posterior for s in steps]),
         prior={kind: np.stack([s.prior[kind] for s in steps]) for kind in kinds},

@@ -25,7 +25,9 @@ def test_rises_linearly(config):
 
 def test_falls_to_a_hundredth():
     np.testing.assert_allclose(scheduled(0.5, CONFIG)(100), 0.005, rtol=1e-5)
-    np.testing.assert_allclose(scheduled(0.5, dataclasses.replace(CONFIG, decay_steps=0))(100), 0.5, rtol=1e-6)
+    np.testing.assert_allclose(
+        scheduled(0.5, dataclasses.replace(CONFIG, decay_steps=0))(100), 0.5, rtol=1e-6
+    )
 
 
 def test_norm_of_a_huge_gradient_is_finite_and_of_a_broken_one_is_not():
