@@ -15,7 +15,7 @@ class Progress:
 
     def __init__(self, total: int, start: int, seconds: float = 10.0):
         self._total, self._start, self._seconds = total, start, seconds
-        self._began, self._last = 0.0, -float("inf")
+        self._made, self._began, self._last = time.monotonic(), 0.0, -float("inf")
         self._silent = jax.process_index() != 0
         terminal = sys.stderr.isatty() and not self._silent
         self._bar = tqdm(total=total, initial=start, unit="step", dynamic_ncols=True) if terminal else None
@@ -24,6 +24,7 @@ class Progress:
         """Shows the step that was reached and some of its metrics, each the mean over seeds."""
         if not self._began:  # the first update comes after compilation
             self._began, self._start = time.monotonic(), step
+            self.say(f"first step after {self._began - self._made:.1f} s, compilation included")
         shown = {name: f"{np.mean(metrics[name]):.4g}" for name in metrics if name.startswith("loss")}
         if self._bar is not None:
             self._bar.update(step - self._bar.n)

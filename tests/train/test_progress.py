@@ -10,6 +10,7 @@ def test_first_and_last_step_are_shown(capsys):
     progress.say("done")
     progress.close()
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 3
-    assert lines[0].startswith("step 1/3") and "loss 2" in lines[0] and "gradient" not in lines[0]
-    assert "steps/s" in lines[1] and lines[2] == "done"
+    assert len(lines) == 4
+    assert "compilation included" in lines[0]
+    assert lines[1].startswith("step 1/3") and "loss 2" in lines[1] and "gradient" not in lines[1]
+    assert "steps/s" in lines[2] and lines[3] == "done"
