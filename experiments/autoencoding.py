@@ -14,8 +14,10 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PyTree, UInt8
 
+from experiments import cli
 from experiments.autoencoding_report import write_everything
 from train import devices
+from train.config import TrainConfig
 from train.data.files import DEFAULT_CACHE, open_shapes3d
 from train.data.source import Source
 from train.data.split import Split, split_indices
@@ -31,6 +33,8 @@ from train.steps.autoencoder import Autoencoder
 
 BATCH = 256
 """Images per call of a network in evaluation."""
+FEWEST_IMAGES = 1000
+"""Of a data set; latents can't outnumber the images that the linear baseline is fitted to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,25 +88,36 @@ class Trained:
     state: PyTree
     keys: jax.Array
     first_seed: int
-    step: int
     gromov_wasserstein: bool
     settings: Mapping[str, Any]
     reference: Mapping[str, Any]
 
+    @property
+    def step(self) -> int:
+        """Updates behind the state; of several best states, those of the latest."""
+        return int(np.max(on_one_device(self.state).step))
 
-def check(data: DataConfig, evaluate: EvaluateConfig, batch_size: int) -> None:
+
+def check(data: DataConfig, evaluate: EvaluateConfig, train: TrainConfig) -> None:
     """Raises UserError for settings that can't be run."""
     for flag, value, least in (
         ("--data.train-size", data.train_size, 0),
-        ("--data.validation-size", data.validation_size, batch_size),
-        ("--evaluate.train-codes", evaluate.train_codes, 100),
-        ("--evaluate.test-codes", evaluate.test_codes, 100),
+        ("--data.validation-size", data.validation_size, train.batch_size),
+        ("--evaluate.train-codes", evaluate.train_codes, 50),
+        ("--evaluate.test-codes", evaluate.test_codes, 50),
         ("--evaluate.votes", evaluate.votes, 0),
         ("--evaluate.group", evaluate.group, 2),
         ("--evaluate.images", evaluate.images, 64),
     ):
         if value < least:
             raise UserError(flag, value, "is too small", f"give at least {least}")
+    if not 0 <= data.device_gb < float("inf"):
+        raise UserError("--data.device-gb", data.device_gb, "is no size", "give a number of GB, e.g. 8")
+    if evaluate.regressor.startswith("xgboost"):
+        cli.require("xgboost", "--evaluate.regressor", evaluate.regressor, "xgboost")
+    if evaluate.checkpoint == "best" and not train.evaluate_every:
+        remedy = "give last, or a --train.evaluate-every above 0"
+        raise UserError("--evaluate.checkpoint", "best", "needs evaluations", remedy)
 
 
 def open_data(config: DataConfig, evaluate: EvaluateConfig) -> tuple[Source, Split]:
@@ -112,8 +127,10 @@ def open_data(config: DataConfig, evaluate: EvaluateConfig) -> tuple[Source, Spl
       UserError: the source can't be opened, or is too small to be split or for the evaluation.
     """
     source = open_shapes3d(config.source, config.path, config.cache_dir)
-    if len(source) < 1000:
-        raise UserError("--data.path", config.path, f"holds {len(source)} images", "give at least 1000")
+    if len(source) < FEWEST_IMAGES:
+        raise UserError(
+            "--data.path", config.path, f"holds {len(source)} images", f"give at least {FEWEST_IMAGES}"
+        )
     split = split_indices(len(source))
     codes = evaluate.train_codes + evaluate.test_codes
     if source.factor_names and codes > len(split.test):
@@ -123,6 +140,12 @@ def open_data(config: DataConfig, evaluate: EvaluateConfig) -> tuple[Source, Spl
             f"with {evaluate.test_codes} test codes exceeds the test split of {len(split.test)} images",
             "give less of both",
         )
+    if "factors" in source.arrays:
+        factors = source[split.test[: evaluate.train_codes]]["factors"]
+        for name, values in zip(source.factor_names, factors.T, strict=True):
+            if np.ptp(values) == 0:
+                remedy = "remove that column, or give more --evaluate.train-codes"
+                raise UserError("--data.path", config.path, f"{name} has one value in the test split", remedy)
     return source, split
 
 
@@ -248,7 +271,7 @@ def reconstruction_quality(
         out["psnr"].append(_mean_psnr(reconstruction, x))
         out["psnr_sampled"].append(_mean_psnr(view.decode(sampled), x))
         out["mse"].append(float(np.mean((reconstruction - x) ** 2)))
-    train_images = source[split.train[: max(config.images, 256)]]["image"]
+    train_images = source[split.train[: max(config.images, FEWEST_IMAGES)]]["image"]
     linear = fit_linear_codes(train_images, views[0].means(images[:1]).shape[1])
     mean_image = (train_images.astype(np.float32) / 255).mean(0)
     out["psnr_mean_image"] = [_mean_psnr(np.broadcast_to(mean_image, x.shape), x)]
@@ -306,6 +329,15 @@ def all_scores(
     return out
 
 
+def can_draw_by_factor(source: Source) -> bool:
+    """Whether the source holds every combination of factors, as the FactorVAE and beta-VAE scores need."""
+    try:
+        source.index_with_factors(np.zeros((1, len(source.factor_sizes)), np.int32))
+    except UserError:
+        return False
+    return True
+
+
 def _score(
     images: UInt8[np.ndarray, "n h w c"],
     factors: Int[np.ndarray, "n f"],
@@ -325,7 +357,7 @@ def _score(
         codes[cut:],
         factors[cut:],
         regressor=config.regressor,
-        represent=represent if config.votes else None,
+        represent=represent if config.votes and can_draw_by_factor(source) else None,
         factor_sizes=source.factor_sizes,
         train_votes=config.votes,
         test_votes=config.votes // 2,

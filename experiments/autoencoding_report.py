@@ -173,17 +173,17 @@ def _names(results: Mapping[str, Any]) -> list[str]:
 
 
 def _score_table(results: Mapping[str, Any], config: EvaluateConfig) -> Table:
-    names, encoders = _names(results), list(results["scores"])
+    names, encoders, seeds = _names(results), list(results["scores"]), len(results["seeds"])
     rows = [
         [
             name,
-            *(Interval.of([scores[name] for scores in results["scores"][encoder]]) for encoder in encoders),
+            *(_cell([scores[name] for scores in results["scores"][encoder]], seeds) for encoder in encoders),
         ]
         for name in names
     ]
     votes = (
         f"; FactorVAE and beta-VAE scores on {config.votes} + {config.votes // 2} votes"
-        if config.votes
+        if "factor_vae" in names
         else ""
     )
     caption = (
@@ -191,6 +191,11 @@ def _score_table(results: Mapping[str, Any], config: EvaluateConfig) -> Table:
         f"{config.test_codes} others; DCI by {config.regressor}{votes}"
     )
     return Table(caption, ["score", *encoders], rows, "Mean and 95 % interval over seeds.")
+
+
+def _cell(values: list[float], seeds: int) -> Interval | float:
+    """An interval over the run's seeds, or the number alone of what has no seeds."""
+    return Interval.of(values) if len(values) == seeds else values[0]
 
 
 def _quality_table(trained: Trained, results: Mapping[str, Any]) -> Table:
@@ -245,6 +250,11 @@ def _notes(
     if "procedural" in source.name:
         notes.append(
             "The images are rendered by an approximation of 3D Shapes; numbers are not comparable with the real set."
+        )
+    if results["scores"] and config.votes and "factor_vae" not in _names(results):
+        notes.append(
+            "No FactorVAE and beta-VAE scores: the data do not hold every combination of factors, "
+            "so images can't be drawn with one factor held."
         )
     if results["scores"]:
         notes.append(

@@ -1,5 +1,6 @@
 """How fast a training step is, beside the same step on plain lax convolutions, measured in one run."""
 
+import resource
 import statistics
 import sys
 import time
@@ -15,6 +16,7 @@ from jaxtyping import PyTree
 
 from experiments import cli
 from jaxmodels.layers.convolution import Form, convolution_form
+from train.errors import UserError
 from train.steps import gwae
 from train.tables import Table, to_text
 
@@ -45,6 +47,14 @@ class Timing:
 def main(argv: Sequence[str]) -> None:
     """Compiles the step in both forms, times them in turn, prints the table."""
     config = tyro.cli(Config, prog="python -m experiments.benchmark", description=__doc__, args=list(argv))
+    for flag, value, least in (
+        ("--batch-size", config.batch_size, 2),
+        ("--repeats", config.repeats, 1),
+        ("--model.latent-dim", config.model.latent_dim, 1),
+        ("--model.critic-steps", config.model.critic_steps, 1),
+    ):
+        if value < least:
+            raise UserError(flag, value, "is too small", f"give at least {least}")
     state = jax.jit(partial(gwae.init_state, config=config.model))(jax.random.key(0))
     images = jax.random.randint(jax.random.key(1), (config.batch_size, 64, 64, 3), 0, 256).astype(jnp.uint8)
     forms: dict[str, Form] = {"this library": "platform", "plain lax convolutions": "lax"}
@@ -57,6 +67,8 @@ def main(argv: Sequence[str]) -> None:
             seconds[name].append(time.perf_counter() - began)
     timings = {name: _timing(programs[name], seconds[name][1:]) for name in programs}
     print(to_text(_table(config, timings)))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    print(f"Peak resident memory of this process, with both programs: {peak:.0f} MiB.")
 
 
 def _compiled(config: Config, form: Form, state: PyTree, batch: PyTree) -> tuple[jax.stages.Compiled, float]:
@@ -87,7 +99,7 @@ def _table(config: Config, timings: dict[str, Timing]) -> Table:
         f"{config.system}: one whole step, batch {config.batch_size}, L = {config.model.latent_dim}, "
         f"{config.model.critic_steps} critic iterations, on {jax.device_count()} x {device}; median of {config.repeats}"
     )
-    columns = ["form", "s / step", "ratio", "compile s", "GFLOP (XLA)", "temporary MiB"]
+    columns = ["form", "s / step", "ratio", "compile s", "GFLOP (XLA)", "peak temporary MiB"]
     return Table(caption, columns, rows, f"jax {jax.__version__}, Python {sys.version.split()[0]}.")
 
 

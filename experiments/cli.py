@@ -1,12 +1,15 @@
 """What every command shares: errors as one line, presets, resuming, several processes."""
 
+import contextlib
 import dataclasses
 import importlib
+import importlib.util
 import os
 import pathlib
+import signal
 import sys
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -41,7 +44,7 @@ class RunConfig:
     """What every experiment can be told."""
 
     preset: Preset = "quick"
-    """`paper`: the published setting; `quick`: named departures from it, minutes on two CPU cores."""
+    """`paper`: the published constants, as the experiment says; `quick`: named departures, minutes on two CPU cores."""
     seed: int = 0
     """Number of the first seed."""
     seeds: int = 1
@@ -134,7 +137,13 @@ def _peek(argv: Sequence[str], flag: str) -> str | None:
 
 
 def prepare(config: RunConfig) -> None:
-    """Joins the other processes and turns on the compilation cache, before anything touches a device."""
+    """Joins the other processes and turns on the compilation cache, before anything touches a device.
+
+    Raises:
+      UserError: the other processes can't be joined, or an extra is not installed.
+    """
+    if config.tensorboard:
+        require("tensorboardX", "--tensorboard", True, "tensorboard")
     join(config.distributed)
     cache_compilations()
 
@@ -142,7 +151,7 @@ def prepare(config: RunConfig) -> None:
 def open_or_create(
     config: RunConfig, run: RunDirectory | None, name: str, changeable: Sequence[str]
 ) -> RunDirectory:
-    """The run directory of a resumed run, with its permitted changes, or a new one.
+    """The run directory of a resumed run, or a new one.
 
     Raises:
       UserError: a resumed run was given settings that may not change, or the directory can't be made.
@@ -151,19 +160,67 @@ def open_or_create(
     if run is None:
         return create_run(name, settings, config.run_dir)
     check_resume(run.config, settings, (*changeable, *NOT_SETTINGS))
-    return update_config(run, {**settings, **{field: run.config[field] for field in NOT_SETTINGS}})
+    return run
+
+
+@contextlib.contextmanager
+def training(run: RunDirectory, config: RunConfig) -> Iterator[RunDirectory]:
+    """Holds the run's lock, records permitted changes of its settings, and makes every stop say how to go on."""
+
+    def stop(number: int, _: Any) -> None:
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        with run.locked():
+            unchanged = {field: run.config[field] for field in NOT_SETTINGS}
+            yield update_config(run, {**to_json(config), **unchanged})
+    except KeyboardInterrupt as request:
+        name = request.args[0] if request.args else "SIGINT"
+        raise Interrupted(name, None, run) from request
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def join(config: DistributedConfig) -> None:
-    """Connects this process to the others, before anything touches a device."""
-    if config.coordinator == "auto":
-        jax.distributed.initialize()
-    elif config.coordinator:
-        if not 0 <= config.process < config.processes:
+    """Connects this process to the others, before anything touches a device.
+
+    At the end the others wait for the first process, which evaluates alone, for up to a day.
+
+    Raises:
+      UserError: the settings don't fit together, or the others can't be reached.
+    """
+    if not config.coordinator:
+        return
+    if not 0 <= config.process < max(config.processes, 1):
+        raise UserError(
+            "--distributed.process", config.process, f"is not in [0, {config.processes})", "count from 0"
+        )
+    settings: dict[str, Any] = {"shutdown_timeout_seconds": 24 * 3600}
+    if config.coordinator != "auto":
+        host, _, port = config.coordinator.rpartition(":")
+        if not host or not port.isdigit():
             raise UserError(
-                "--distributed.process", config.process, f"is not in [0, {config.processes})", "count from 0"
+                "--distributed.coordinator", config.coordinator, "is no address", "give HOST:PORT or auto"
             )
-        jax.distributed.initialize(config.coordinator, config.processes, config.process)
+        settings |= {
+            "coordinator_address": config.coordinator,
+            "num_processes": config.processes,
+            "process_id": config.process,
+        }
+    try:
+        jax.distributed.initialize(**settings)
+    except (ValueError, RuntimeError) as error:
+        remedy = "check that all processes were started and reach that address; `auto` works on pods alone"
+        raise UserError(
+            "--distributed.coordinator", config.coordinator, str(error).splitlines()[0], remedy
+        ) from error
+
+
+def require(package: str, flag: str, value: object, extra: str) -> None:
+    """Raises UserError where an optional package is missing."""
+    if importlib.util.find_spec(package) is None:
+        raise UserError(flag, value, f"needs {package}, which is not installed", f"pip install '.[{extra}]'")
 
 
 def cache_compilations() -> None:

@@ -1,6 +1,7 @@
 """Encodes images with a trained run: posterior means and log variances, of every seed."""
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,8 @@ class Config:
 def main(argv: Sequence[str]) -> None:
     """Reads the images, encodes them with every seed, writes the npz."""
     config = runs.parse(Config, "encode", __doc__, argv)
+    if not config.out.parent.is_dir():
+        raise UserError("--out", config.out, "its folder does not exist", "make the folder first")
     images, names = read_images(config.input)
     _, _, trained = runs.open_trained(config.run_dir, config.checkpoint)
     count = len(trained.keys)
@@ -85,7 +88,7 @@ def _read_image(file: Path) -> UInt8[np.ndarray, "64 64 3"]:
             if rgb.size != (SIZE, SIZE):
                 rgb = rgb.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
             return np.asarray(rgb)
-    except (UnidentifiedImageError, OSError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError) as error:
         raise UserError(
             "--input", file, f"is no readable image ({error})", "remove or mend that file"
         ) from error
@@ -95,7 +98,7 @@ def _read_npz(path: Path) -> tuple[UInt8[np.ndarray, "n 64 64 3"], list[str]]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             images = archive["images"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise UserError(
             "--input", path, f"can't be read ({error})", "give an npz with uint8 `images`"
         ) from error

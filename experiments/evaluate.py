@@ -36,9 +36,10 @@ def main(argv: Sequence[str]) -> None:
     run = runs.open_run(wanted.run_dir, "RUN_DIR")
     saved = cli.from_json(cli.load_experiment(run).Config, run.config)
     config = replace(saved.evaluate, **given)
-    autoencoding.check(saved.data, config, saved.train.batch_size)
-    run, saved, trained = runs.open_trained(wanted.run_dir, config.checkpoint)
+    autoencoding.check(saved.data, config, saved.train)
     source, split = autoencoding.open_data(saved.data, config)
+    run, saved, trained = runs.open_trained(wanted.run_dir, config.checkpoint)
+    trained = replace(trained, settings={**trained.settings, "evaluate": cli.to_json(config)})
     autoencoding.evaluate_and_report(run, trained, source, split, config)
 
 

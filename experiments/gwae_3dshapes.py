@@ -1,7 +1,8 @@
 """Gromov-Wasserstein autoencoders on 3D Shapes: what do they learn of the six factors?
 
 Paper: Nakagawa, Togo, Ogawa and Haseyama, "Gromov-Wasserstein Autoencoders", ICLR 2023. No setting for 3D Shapes was
-published: `paper` takes the constants of the official CelebA setting with the factorised neural prior and ten latents.
+published: `paper` takes the constants of the official CelebA setting with the factorised neural prior and ten latents,
+and adds a warm-up of 1,000 updates (`--model.warmup-steps 0` is without).
 The embedded data are `shapes3d-procedural`, an approximation of 3D Shapes rendered on the device; `--data.source`
 takes the real set. `--model.objective` trains the VAE or the beta-VAE on the same networks instead.
 """
@@ -85,7 +86,7 @@ def main(argv: Sequence[str]) -> None:
     check(config, mesh.size)
     source, split = autoencoding.open_data(config.data, config.evaluate)
     run = cli.open_or_create(config, resumed, NAME, CHANGEABLE)
-    with run.locked():
+    with cli.training(run, config) as run:
         cli.announce(config, run, PRESETS)
         keys = seeds.seed_keys(config.seed, config.seeds)
         rows = split.train[: config.data.train_size or None]
@@ -107,9 +108,7 @@ def main(argv: Sequence[str]) -> None:
             tensorboard=config.tensorboard,
         )
         state = fitted.best if config.evaluate.checkpoint == "best" else fitted.last
-        autoencoding.evaluate_and_report(
-            run, trained(config, state, fitted.step), source, split, config.evaluate
-        )
+        autoencoding.evaluate_and_report(run, trained(config, state), source, split, config.evaluate)
 
 
 def system(config: ModelConfig) -> tuple[ModuleType, Any]:
@@ -129,7 +128,7 @@ def task(config: Config) -> Task:
     )
 
 
-def trained(config: Config, state: Any, step: int) -> autoencoding.Trained:
+def trained(config: Config, state: Any) -> autoencoding.Trained:
     """A stacked state with what evaluation needs to know about it."""
     module, settings = system(config.model)
     return autoencoding.Trained(
@@ -140,7 +139,6 @@ def trained(config: Config, state: Any, step: int) -> autoencoding.Trained:
         state=state,
         keys=seeds.seed_keys(config.seed, config.seeds),
         first_seed=config.seed,
-        step=step,
         gromov_wasserstein=config.model.objective == "gwae",
         settings=cli.settings_of(config),
         reference=cli.settings_of(PAPER),
@@ -162,12 +160,14 @@ def _title(model: ModelConfig) -> str:
 def check(config: Config, device_count: int) -> None:
     """Raises UserError for settings that can't be run."""
     train_config.check(config.train, device_count)
-    autoencoding.check(config.data, config.evaluate, config.train.batch_size)
+    autoencoding.check(config.data, config.evaluate, config.train)
     for flag, value, least in (
         ("--seeds", config.seeds, 1),
         ("--model.latent-dim", config.model.latent_dim, 2),
         ("--model.critic-steps", config.model.critic_steps, 1),
         ("--model.components", config.model.components, 1),
+        ("--model.warmup-steps", config.model.warmup_steps, 0),
+        ("--model.decay-steps", config.model.decay_steps, 0),
     ):
         if value < least:
             raise UserError(flag, value, "is too small", f"give at least {least}")
@@ -177,8 +177,14 @@ def check(config: Config, device_count: int) -> None:
         ("--model.distance-scale", config.model.distance_scale),
         ("--model.beta-steps", config.model.beta_steps),
     ):
-        if not value > 0:
-            raise UserError(flag, value, "is not positive", "give a number above 0")
+        if not 0 < value < float("inf"):
+            raise UserError(flag, value, "is not a positive number", "give one above 0")
+    if 0 < config.model.decay_steps <= config.model.warmup_steps:
+        remedy = "give a --model.decay-steps above it, or 0"
+        raise UserError("--model.warmup-steps", config.model.warmup_steps, "outlasts the decay", remedy)
+    if config.model.latent_dim > autoencoding.FEWEST_IMAGES:
+        remedy = f"give at most {autoencoding.FEWEST_IMAGES}"
+        raise UserError("--model.latent-dim", config.model.latent_dim, "is too large", remedy)
     if not 0 <= config.seed < 2**31 - config.seeds:
         raise UserError("--seed", config.seed, "is out of range", "give a number from 0 to about two billion")
 

@@ -27,18 +27,18 @@ def open_trained(path: Path, which: Which) -> tuple[RunDirectory, Any, Trained]:
     module = cli.load_experiment(run)
     config, task = module.load(run)
     keys = seeds.seed_keys(config.seed, config.seeds)
-    state, step = load_state(task, keys, config.train, run, which)
-    return run, config, module.trained(config, state, step)
+    state = load_state(task, keys, config.train, run, which)
+    return run, config, module.trained(config, state)
 
 
-def one_seed(trained: Trained, seed: int | None) -> int:
-    """The index of a seed in the run: the first by default.
+def one_seed(trained: Trained, seed: int) -> int:
+    """The index of a seed in the run.
 
     Raises:
       UserError: the run has no such seed.
     """
     count = len(trained.keys)
-    index = 0 if seed is None else seed - trained.first_seed
+    index = seed - trained.first_seed
     if not 0 <= index < count:
         last = trained.first_seed + count - 1
         raise UserError("--seed", seed, "is not in this run", f"give {trained.first_seed} to {last}")

@@ -6,9 +6,9 @@ from jaxtyping import Array, Float
 
 
 def safe_sqrt(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """sqrt(x) with value and gradient 0 where x <= 0, as torch's norm has it."""
-    positive = x > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1.0)), 0.0)
+    """sqrt(x) with value and gradient 0 where x <= 0, as torch's norm has it; NaN stays NaN."""
+    zero = x <= 0
+    return jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, x)))
 
 
 def norm(x: Float[Array, "b ..."]) -> Float[Array, " b"]:
@@ -29,5 +29,5 @@ def pairwise_distance(x: Float[Array, "b ..."]) -> Float[Array, "b b"]:
     total = squared_norm[:, None] + squared_norm[None]
     squared = total - 2 * gram
     rounding = 4 * jnp.finfo(x.dtype).eps * jax.lax.stop_gradient(total)
-    off_diagonal = ~jnp.eye(len(x), dtype=bool)
-    return safe_sqrt(jnp.where(off_diagonal & (squared > rounding), squared, 0.0))
+    same = jnp.eye(len(x), dtype=bool) | (squared <= rounding)
+    return safe_sqrt(jnp.where(same, 0.0, squared))

@@ -1,5 +1,6 @@
-"""How batches reach the compiled step: from the device, or from the host one dispatch ahead."""
+"""How batches reach the compiled step: from the device, or from the host with each dispatch."""
 
+import functools
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -83,7 +84,7 @@ class HostFeed:
     per_seed: bool = True
 
     def chunk(self, step: int, count: int) -> PyTree:
-        """Arrays [seeds, inner_steps, batch, ...], the batch axis divided over the devices.
+        """Images [seeds, inner_steps, batch, ...], the batch axis divided over the devices.
 
         Only the rows that this process's devices hold are read.
         """
@@ -93,15 +94,12 @@ class HostFeed:
         rows = self.rows[index]
         sharding = split(self.mesh, axis=2)
 
-        def array(name: str, spec: jax.ShapeDtypeStruct) -> jax.Array:
-            def read(where: Any) -> np.ndarray:
-                wanted = rows[where[:3]]
-                read_rows = self.source[wanted.reshape(-1)][name]
-                return read_rows.reshape(*wanted.shape, *spec.shape)
+        def read(where: Any) -> np.ndarray:
+            wanted = rows[where[:3]]
+            return self.source[wanted.reshape(-1)]["image"].reshape(*wanted.shape, *shape)
 
-            return jax.make_array_from_callback((*rows.shape, *spec.shape), sharding, read)
-
-        return {name: array(name, spec) for name, spec in self.source.spec.items()}
+        shape = self.source.spec["image"].shape
+        return {"image": jax.make_array_from_callback((*rows.shape, *shape), sharding, read)}
 
     def batch(
         self, chunk: PyTree, order_key: jax.Array, step: Int[Array, ""], offset: Int[Array, ""]
@@ -126,6 +124,7 @@ def make_feed(
     return HostFeed(source, rows, batch_size, order_keys(keys), mesh, inner_steps)
 
 
+@functools.partial(jax.jit, static_argnums=(2, 3, 4))
 def _chunk_index(
     keys: jax.Array, step: int, count: int, batch_size: int, size: int
 ) -> Int[Array, "seeds steps batch"]:

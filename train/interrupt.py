@@ -45,15 +45,16 @@ class Interrupted(Exception):
 
     Args:
       signal_name: SIGINT or SIGTERM.
-      step: the step that was saved.
+      step: the step that was saved just now; None where nothing had to be.
       run_dir: the run.
 
     Attributes:
       exit_code: 128 + the number of the signal, as shells have it: 130 for SIGINT, 143 for SIGTERM.
     """
 
-    def __init__(self, signal_name: str, step: int, run_dir: RunDirectory):
+    def __init__(self, signal_name: str, step: int | None, run_dir: RunDirectory):
         self.signal_name, self.step, self.run_dir = signal_name, step, run_dir
         self.exit_code = 128 + signal.Signals[signal_name]
         command = f"python -m experiments.{run_dir.experiment} --resume {shlex.quote(str(run_dir.path))}"
-        super().__init__(f"stopped by {signal_name}, saved at step {step}; to continue: {command}")
+        saved = "" if step is None else f", saved at step {step}"
+        super().__init__(f"stopped by {signal_name}{saved}; to continue: {command}")

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -45,6 +46,7 @@ class TrainState(Protocol):
 
 
 State = TypeVar("State", bound=TrainState)
+_LOG = logging.getLogger(__name__)
 VALIDATION = 2**31 - 2
 """Folded into a seed's key for the noise of its validation; steps never reach it."""
 
@@ -152,7 +154,8 @@ class _Loop(Generic[State]):
     def __post_init__(self) -> None:
         self.stopping = EarlyStopping.start(len(self.keys))
         self.last = Checkpoints(self.run.checkpoints / "last", keep=3)
-        self.best_store = Checkpoints(self.run.checkpoints / "best", keep=2)
+        # One more than `last` keeps: each of those may refer to a best state of its own while the next is saved.
+        self.best_store = Checkpoints(self.run.checkpoints / "best", keep=4)
         self.best_saved = -1
         self.order_keys = order_keys(self.keys)
         init = over_seeds(self._init, (0,), len(self.keys))
@@ -227,11 +230,20 @@ class _Loop(Generic[State]):
         self.carry, self.step = restored.state, restored.step
         self.stopping = EarlyStopping.from_json(restored.progress["early_stopping"])
         self.best_saved = restored.progress["best_checkpoint"]
-        if self.best_saved < 0:
-            self.best = jax.tree.map(jnp.copy, self.carry.averaged())
-        else:
-            best = self.best_store.restore(abstract.averaged(), step=self.best_saved)
-            self.best = best.state if best is not None else jax.tree.map(jnp.copy, self.carry.averaged())
+        self.best = self._restore_best(abstract.averaged())
+
+    def _restore_best(self, abstract: State) -> State:
+        """The best state that belongs to the restored one; where it is damaged, the search for it starts anew."""
+        if self.best_saved >= 0:
+            try:
+                best = self.best_store.restore(abstract, step=self.best_saved)
+            except UserError as damage:
+                _LOG.warning("the best state so far is lost, the run continues without it: %s", damage)
+                self.stopping, self.best_saved = EarlyStopping.start(len(self.keys)), -1
+            else:
+                if best is not None:
+                    return best.state
+        return jax.tree.map(jnp.copy, self.carry.averaged())
 
     def open_logs(self, tensorboard: bool) -> None:
         """The first process alone writes metrics."""
@@ -250,7 +262,7 @@ class _Loop(Generic[State]):
             while self.step < config.steps and not self.stopping.done(config.patience):
                 # The first dispatch is a single step, so that something is seen soon.
                 count = 1 if dispatches == 0 else self._until_boundary()
-                with self._trace(profile and dispatches == 2):
+                with self._trace(profile and dispatches == 1):
                     chunk = self.feed.chunk(self.step, count)
                     self.carry, metrics = self._chunk(self.carry, self.order_keys, chunk, count)
                     if profile:
@@ -260,7 +272,7 @@ class _Loop(Generic[State]):
                     self._record(*pending, progress)
                 pending = (self.step, count, metrics)
                 self.step += count
-                asked = _agreed(interrupt.requested)
+                asked = self._asked(interrupt, dispatches)
                 if asked or self._due(config.evaluate_every) or self._due(config.checkpoint_every):
                     self._record(*pending, progress)
                     pending = None
@@ -275,6 +287,12 @@ class _Loop(Generic[State]):
         self._save(improved)
         best = self.best if self.config.evaluate_every else self.carry.averaged()
         return Fitted(self.carry.averaged(), best, self.step, time.monotonic() - began)
+
+    def _asked(self, interrupt: Interrupt, dispatches: int) -> str | None:
+        """The signal to stop for. Processes agree on it now and then only, since asking waits for the devices."""
+        if jax.process_count() == 1:
+            return interrupt.requested
+        return _agreed(interrupt.requested) if dispatches % 10 == 0 else None
 
     def _until_boundary(self) -> int:
         ends = [self.step + self.config.inner_steps, self.config.steps]
@@ -318,6 +336,7 @@ class _Loop(Generic[State]):
         """Validates, keeps what is best of each seed, and tells whether anything improved."""
         state = self.carry.averaged()
         metrics = {name: np.asarray(value) for name, value in self._validate(state, self.validation).items()}
+        self._check_finite(self.step - 1, {f"validation/{name}": m[:, None] for name, m in metrics.items()})
         improved = self.stopping.observe(self.step, metrics["loss"])
         mask = jnp.asarray(improved)
         self.best = _select(mask, state, self.best)
@@ -378,8 +397,6 @@ def _all_finite(leaves: dict[str, jax.Array]) -> dict[str, jax.Array]:
 
 def _agreed(requested: str | None) -> str | None:
     """The signal that any process received: all must stop after the same step."""
-    if jax.process_count() == 1:
-        return requested
     names = (None, "SIGINT", "SIGTERM")
     asked = multihost_utils.process_allgather(np.asarray(names.index(requested)))
     return names[int(np.max(asked))]
@@ -387,8 +404,8 @@ def _agreed(requested: str | None) -> str | None:
 
 def load_state(
     task: Task[State], keys: jax.Array, config: TrainConfig, run: RunDirectory, which: str
-) -> tuple[State, int]:
-    """(stacked state, step) of the `last` or the `best` checkpoint of a run, on the default device.
+) -> State:
+    """The stacked state of the `last` or the `best` checkpoint of a run, on the default device.
 
     Raises:
       UserError: the run has no such checkpoint, or was made with other settings.
@@ -406,9 +423,13 @@ def load_state(
             str(run.path), which, "has no checkpoint yet", "train it first, or wait for the first one"
         )
     best_step = last.progress["best_checkpoint"]
-    if which == "last" or best_step < 0:
-        return last.state.averaged(), last.step
+    if which == "best" and best_step < 0:
+        raise UserError(
+            str(run.path), which, "was never evaluated, so it has no best state", "use --checkpoint last"
+        )
+    if which == "last":
+        return last.state.averaged()
     best = Checkpoints(run.checkpoints / "best").restore(abstract.averaged(), step=best_step)
     if best is None:
         raise UserError(str(run.path), which, "has no best checkpoint", "use --checkpoint last")
-    return best.state, int(np.max(best.state.step))
+    return best.state

@@ -104,7 +104,7 @@ def tensorboard_writer(directory: Path, resumed_at: int = -1) -> Writer:
         from tensorboardX import SummaryWriter
     except ImportError as error:
         remedy = "pip install '.[tensorboard]', or leave the flag out"
-        raise UserError("--train.tensorboard", True, "tensorboardX is not installed", remedy) from error
+        raise UserError("--tensorboard", True, "tensorboardX is not installed", remedy) from error
     return _TensorBoard(SummaryWriter(str(directory), purge_step=resumed_at + 1))
 
 

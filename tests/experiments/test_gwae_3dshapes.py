@@ -8,9 +8,15 @@ import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
+
+from experiments import gwae_3dshapes
+from train.loop import load_state
+from train.run_directory import open_run
+from train.seeds import seed_keys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 ENVIRONMENT = {
@@ -114,6 +120,12 @@ def test_evaluate_encode_and_sample_use_the_run(trained, tmp_path):
         (["--resume", "nowhere"], "nowhere"),
         (["--preset", "fast"], "--preset"),
         (["--train.patience", "3", "--train.evaluate-every", "0"], "--train.patience"),
+        (["--model.warmup-steps", "-5"], "--model.warmup-steps"),
+        (["--model.warmup-steps", "5000"], "--model.warmup-steps"),
+        (["--model.latent-dim", "5000"], "--model.latent-dim"),
+        (["--data.device-gb", "nan"], "--data.device-gb"),
+        (["--distributed.coordinator", "foo"], "--distributed.coordinator"),
+        (["--evaluate.train-codes", "48000"], "--evaluate.train-codes"),
     ],
 )
 def test_bad_input_is_one_clear_error(arguments, expected, tmp_path):
@@ -122,6 +134,52 @@ def test_bad_input_is_one_clear_error(arguments, expected, tmp_path):
     assert expected in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_bad_input_of_the_commands(trained, tmp_path):
+    (tmp_path / "empty.npz").write_bytes(b"")
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    (tmp_path / "array.npy").rename(tmp_path / "array.npz")
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    for name in ("empty.npz", "array.npz", "broken.png", "absent"):
+        done = run("encode", trained, "--input", tmp_path / name, "--out", tmp_path / "z.npz", check=False)
+        assert done.returncode == 2 and name in done.stderr and "Traceback" not in done.stderr
+    for arguments in (["sample", trained, "--out", tmp_path / "s", "--seed", 9], ["evaluate", tmp_path]):
+        done = run(*arguments, check=False)
+        assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert not (tmp_path / "z.npz").exists()
+
+
+def test_own_npz_without_a_full_factor_grid_gets_its_report(tmp_path):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (1000, 64, 64, 3), dtype=np.uint8)
+    factors = rng.integers(0, 3, (1000, 2))
+    np.savez(tmp_path / "own.npz", images=images, factors=factors)
+    data = ("--data.source", "npz", "--data.path", tmp_path / "own.npz", "--data.validation-size", "16")
+    codes = ("--evaluate.train-codes", "50", "--evaluate.test-codes", "50")
+    run("gwae_3dshapes", *FAST, *data, *codes, "--train.steps", 2, "--run-dir", tmp_path / "run")
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "do not hold every combination of factors" in page
+    scores = json.loads((tmp_path / "run" / "results.json").read_text())["scores"]["VAE"][0]
+    assert "mig" in scores and "factor_vae" not in scores
+
+
+def test_gwae_of_two_seeds_from_start_to_report(tmp_path):
+    small = (
+        "--train.steps",
+        "3",
+        "--train.evaluate-every",
+        "0",
+        "--evaluate.votes",
+        "0",
+        "--evaluate.no-baselines",
+    )
+    run("gwae_3dshapes", *TINY, *small, "--seeds", 2, "--run-dir", tmp_path / "both")
+    run("gwae_3dshapes", *TINY, *small, "--seed", 1, "--run-dir", tmp_path / "one")
+    both, one = np.asarray(losses(tmp_path / "both")), np.asarray(losses(tmp_path / "one"))
+    np.testing.assert_allclose(both[:, 1], one[:, 0], rtol=1e-4)
+    results = json.loads((tmp_path / "both" / "results.json").read_text())
+    assert {"loss_gw", "loss_w", "loss_d", "loss_h"} <= set(results["held_out_terms"])
 
 
 def test_batch_must_divide_over_the_devices(tmp_path):
@@ -142,6 +200,19 @@ def test_resume_refuses_changed_settings_and_permits_more_steps(trained):
     assert done.returncode == 2 and "--resume" in done.stderr
 
 
+def final_state(folder):
+    """Every array of the newest checkpoint, keys as their data."""
+    opened = open_run(folder)
+    config, task = gwae_3dshapes.load(opened)
+    state = load_state(task, seed_keys(config.seed, config.seeds), config.train, opened, "last")
+    return jax.tree.map(
+        lambda a: np.asarray(
+            jax.random.key_data(a) if jax.dtypes.issubdtype(a.dtype, jax.dtypes.prng_key) else a
+        ),
+        state,
+    )
+
+
 def losses(folder):
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return [line["loss"] for line in lines if "loss" in line]
@@ -158,6 +229,8 @@ def test_killed_run_resumes_to_the_same_losses(tmp_path):
     process.wait()
     run("gwae_3dshapes", "--resume", cut)
     assert losses(cut) == losses(whole)
+    (a, b) = (final_state(folder) for folder in (cut, whole))
+    jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
 def test_ctrl_c_saves_and_says_how_to_resume(tmp_path):

@@ -65,3 +65,9 @@ def test_norm_has_gradient_zero_at_zero():
     x = jnp.asarray([[[0.0, 0.0]], [[3.0, 4.0]]])
     np.testing.assert_array_equal(norm(x), [0, 5])
     np.testing.assert_allclose(jax.grad(lambda a: norm(a).sum())(x), [[[0, 0]], [[0.6, 0.8]]], rtol=1e-6)
+
+
+def test_nan_stays_nan():
+    assert jnp.isnan(safe_sqrt(jnp.asarray(jnp.nan)))
+    x = jnp.ones((3, 2)).at[0, 0].set(jnp.nan)
+    assert jnp.isnan(pairwise_distance(x)).any()

@@ -144,8 +144,7 @@ def test_early_stopping_ends_the_run_and_best_is_kept(tmp_path):
     config = dataclasses.replace(CONFIG, steps=1000, patience=2)
     fitted, run = train(tmp_path / "a", config, task)
     assert fitted.step == 18
-    best, step = load_state(task, toy.inputs(one_device(), config)[2], config, run, "best")
-    assert step == 6
+    best = load_state(task, toy.inputs(one_device(), config)[2], config, run, "best")
     np.testing.assert_array_equal(best.step, [6])
     np.testing.assert_array_equal(fitted.best.params["w"], best.params["w"])
 
@@ -177,3 +176,46 @@ def test_overflow_in_the_optimiser_is_never_saved(tmp_path):
         NonFiniteError, match=r"optimiser.* of seed 0 is not finite at step 18; the checkpoint of step 9"
     ):
         train(None, task=task, run=run)
+
+
+def damage(folder):
+    for file in (file for file in folder.rglob("*") if file.is_file()):
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def test_walking_far_back_still_finds_the_best_state_that_belongs_there(tmp_path):
+    config = dataclasses.replace(CONFIG, steps=27, evaluate_every=3)
+    task = dataclasses.replace(toy.TASK, eval_step=lambda state, batch, key: {"loss": -1.0 * state.step})
+    whole, _ = train(tmp_path / "whole", dataclasses.replace(config, steps=30), task)
+    run = run_at(tmp_path / "cut")
+    train(None, config, task, run=run)
+    for step in (18, 27):
+        damage(run.checkpoints / "last" / str(step))
+    resumed, _ = train(None, dataclasses.replace(config, steps=30), task, run=run)
+    for ours, theirs in ((resumed.last, whole.last), (resumed.best, whole.best)):
+        np.testing.assert_array_equal(ours.params["w"], theirs.params["w"])
+
+
+def test_damaged_best_checkpoint_is_named_and_the_run_continues(tmp_path, caplog):
+    whole, _ = train(tmp_path / "whole")
+    run = run_at(tmp_path / "cut")
+    train(None, dataclasses.replace(CONFIG, steps=18), run=run)
+    for folder in (run.checkpoints / "best").iterdir():
+        damage(folder)
+    resumed, _ = train(None, run=run)
+    assert "best state so far is lost" in caplog.text
+    np.testing.assert_array_equal(weights(resumed), weights(whole))
+
+
+def test_validation_loss_that_is_not_finite_stops_the_run(tmp_path):
+    task = dataclasses.replace(toy.TASK, eval_step=lambda state, batch, key: {"loss": jnp.nan * state.step})
+    with pytest.raises(NonFiniteError, match=r"validation/loss of seed 0 .* step 6"):
+        train(tmp_path / "a", task=task)
+
+
+def test_profile_writes_a_trace(tmp_path):
+    mesh, run = one_device(), run_at(tmp_path / "a")
+    feed, validation, keys = toy.inputs(mesh, CONFIG)
+    fit(toy.TASK, feed, validation, keys, CONFIG, run, mesh, profile=True, tensorboard=True)
+    assert list((run.path / "profile").rglob("*.trace.json.gz"))
+    assert list((run.path / "tensorboard").iterdir())

@@ -45,10 +45,3 @@ def fit_linear_codes(
     flat = np.asarray(train_images, np.float32).reshape(len(train_images), -1)
     found = PCA(latent_dim, svd_solver="randomized", random_state=seed).fit(flat)
     return LinearCodes(found.mean_, np.asarray(found.components_), tuple(train_images.shape[1:]))
-
-
-def linear_codes(
-    train_images: Float[np.ndarray, "M *pixels"], images: Float[np.ndarray, "N *pixels"], latent_dim: int
-) -> Float[np.ndarray, "N L"]:
-    """Returns the coordinates of images along the principal components of the training images."""
-    return fit_linear_codes(train_images, latent_dim).encode(images)
