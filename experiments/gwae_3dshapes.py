@@ -88,6 +88,10 @@ def main(argv: Sequence[str]) -> None:
     run = cli.open_or_create(config, resumed, NAME, CHANGEABLE)
     with cli.training(run, config) as run:
         cli.announce(config, run, PRESETS)
+        if 0 < config.model.decay_steps < config.train.steps:
+            autoencoding.say(
+                f"after update {config.model.decay_steps} the learning rates stay at a hundredth"
+            )
         keys = seeds.seed_keys(config.seed, config.seeds)
         rows = split.train[: config.data.train_size or None]
         budget = int(config.data.device_gb * 1e9)
