@@ -98,6 +98,7 @@ def test_every_source_file_has_a_test_file():
 TESTED_THROUGH_OTHERS = {
     "train.errors",  # every test of wrong input
     "train.report_page",  # test_report
+    "train.data.scene",  # test_shapes3d
     "jaxmodels.layers.initialisers",  # test_dense, test_convolution
     *(
         f"experiments.{name}" for name in ("autoencoding", "autoencoding_report", "runs")

@@ -24,4 +24,6 @@ def mean_interval(values: Float[np.ndarray, "S ..."]) -> tuple[np.ndarray, np.nd
     mean = values.mean(axis=0)
     if seeds == 1:
         return mean, np.full_like(mean, np.nan)
-    return mean, stats.t.ppf(0.975, seeds - 1) * values.std(axis=0, ddof=1) / np.sqrt(seeds)
+    with np.errstate(invalid="ignore"):  # an infinite value has no spread: NaN says so
+        spread = values.std(axis=0, ddof=1)
+    return mean, stats.t.ppf(0.975, seeds - 1) * spread / np.sqrt(seeds)
