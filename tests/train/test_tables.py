@@ -26,7 +26,7 @@ def test_interval_covers_as_often_as_it_says():
 def test_interval_of_one_seed_of_none_and_with_nan():
     assert math.isnan(Interval.of([0.5]).half_width)
     assert math.isnan(Interval.of([0.5, math.nan]).mean)
-    with pytest.raises(ValueError, match="at least one value"):
+    with pytest.raises(ValueError, match="at least one seed"):
         Interval.of([])
 
 
