@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from scipy.spatial.distance import pdist
 
 from train.data.source import Source
 from train.data.split import Split
@@ -156,9 +157,7 @@ def _distances(path: Path, trained: Trained, view: View, codes: Float[np.ndarray
     """Pairs among the first 256 prior samples, with the unit that the model gives to latent distances."""
     codes = codes[:256]
     decoded = view.decode(codes).reshape(len(codes), -1)
-    first, second = np.triu_indices(len(codes), k=1)
-    latent = np.linalg.norm(codes[first] - codes[second], axis=1)
-    image = np.linalg.norm(decoded[first] - decoded[second], axis=1)
+    latent, image = pdist(codes), pdist(decoded)
     if trained.gromov_wasserstein:
         scale = float(np.exp(view.state.params["log_scale"]) / codes.std(0, ddof=1).mean())
     else:
