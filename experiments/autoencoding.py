@@ -1,6 +1,5 @@
 """Data, evaluation, pictures and report of autoencoder experiments on images with known factors."""
 
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from train.data.files import DEFAULT_CACHE, open_shapes3d
 from train.data.source import Source
 from train.data.split import Split, split_indices
 from train.errors import UserError
-from train.loop import Task
+from train.loop import Task, Which
 from train.metrics.baselines import fit_linear_codes
 from train.metrics.disentanglement import Scores, score_codes
 from train.metrics.image import psnr
@@ -59,7 +58,7 @@ class DataConfig:
 class EvaluateConfig:
     """How good the model is, measured on the test split."""
 
-    checkpoint: Literal["last", "best"] = "last"
+    checkpoint: Which = "last"
     """Which state is measured: the last one, or that of the best validation loss."""
     regressor: Regressor = "gradient-boosting"
     """DCI's regressor; numbers of different regressors can't be compared."""
@@ -95,22 +94,22 @@ class Trained:
     @property
     def step(self) -> int:
         """Updates behind the state; of several best states, those of the latest."""
-        return int(np.max(on_one_device(self.state).step))
+        return int(np.max(devices.on_one_device(self.state).step))
 
 
 def check(data: DataConfig, evaluate: EvaluateConfig, train: TrainConfig) -> None:
     """Raises UserError for settings that can't be run."""
-    for flag, value, least in (
-        ("--data.train-size", data.train_size, 0),
-        ("--data.validation-size", data.validation_size, train.batch_size),
-        ("--evaluate.train-codes", evaluate.train_codes, 50),
-        ("--evaluate.test-codes", evaluate.test_codes, 50),
-        ("--evaluate.votes", evaluate.votes, 0),
-        ("--evaluate.group", evaluate.group, 2),
-        ("--evaluate.images", evaluate.images, 64),
-    ):
-        if value < least:
-            raise UserError(flag, value, "is too small", f"give at least {least}")
+    cli.check_least(
+        [
+            ("--data.train-size", data.train_size, 0),
+            ("--data.validation-size", data.validation_size, train.batch_size),
+            ("--evaluate.train-codes", evaluate.train_codes, 50),
+            ("--evaluate.test-codes", evaluate.test_codes, 50),
+            ("--evaluate.votes", evaluate.votes, 0),
+            ("--evaluate.group", evaluate.group, 2),
+            ("--evaluate.images", evaluate.images, 64),
+        ]
+    )
     if not 0 <= data.device_gb < float("inf"):
         raise UserError("--data.device-gb", data.device_gb, "is no size", "give a number of GB, e.g. 8")
     if evaluate.regressor.startswith("xgboost"):
@@ -170,10 +169,10 @@ def evaluate_and_report(
     if jax.process_index() != 0:
         return
     began = time.monotonic()
-    say(f"evaluating at step {trained.step} ...")
-    seeds = [on_one_device(unstack(trained.state, i)) for i in range(len(trained.keys))]
+    cli.say(f"evaluating at step {trained.step} ...")
+    seeds = [devices.on_one_device(unstack(trained.state, i)) for i in range(len(trained.keys))]
     views = [View(trained.autoencoder, state) for state in seeds]
-    fresh = [jax.jit(trained.task.init)(key) for key in on_one_device(trained.keys)]
+    fresh = [jax.jit(trained.task.init)(key) for key in devices.on_one_device(trained.keys)]
     images = source[split.test[: config.images]]["image"]
 
     quality = reconstruction_quality(views, images, source, split, config)
@@ -189,17 +188,7 @@ def evaluate_and_report(
     }
     write_json(run.path / "results.json", results)
     write_everything(run, trained, views[0], source, split, images, results, scores, config)
-    say(f"evaluated in {time.monotonic() - began:.0f} s; report: {run.report}")
-
-
-def say(line: str) -> None:
-    """A line of progress."""
-    print(line, file=sys.stderr, flush=True)
-
-
-def on_one_device(tree: PyTree) -> PyTree:
-    """This process's copy of a tree that is replicated over the devices of all processes."""
-    return jax.tree.map(lambda a: a.addressable_data(0), tree)
+    cli.say(f"evaluated in {time.monotonic() - began:.0f} s; report: {run.report}")
 
 
 @dataclass(frozen=True)
@@ -289,6 +278,7 @@ def held_out_terms(
 ) -> dict[str, dict[str, list[float]]]:
     """Every term of the loss in eval mode on test images, before and after training: term -> {start, end} -> seeds."""
     batches = images[: len(images) // 64 * 64].reshape(-1, 64, *images.shape[1:])[:8]
+    assert trained.task.eval_step is not None
     eval_step = jax.jit(trained.task.eval_step)
     out: dict[str, dict[str, list[float]]] = {}
     for when, states in (("start", fresh), ("end", seeds)):
@@ -310,7 +300,7 @@ def all_scores(
 ) -> dict[str, list[Scores]]:
     """Scores per seed of the model, and of the baselines; empty where the data have no factors."""
     if len(source.factor_names) < 2:
-        say("the data have no factors: no disentanglement scores")
+        cli.say("the data have no factors: no disentanglement scores")
         return {}
     batch = source[split.test[: config.train_codes + config.test_codes]]
     score = partial(_score, batch["image"], batch["factors"], source, config)
@@ -325,7 +315,7 @@ def all_scores(
     for name, functions in encoders.items():
         began = time.monotonic()
         out[name] = [score(encode) for encode in functions]
-        say(f"  scored {name}: {time.monotonic() - began:.0f} s")
+        cli.say(f"  scored {name}: {time.monotonic() - began:.0f} s")
     return out
 
 

@@ -9,7 +9,7 @@ import pathlib
 import signal
 import sys
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -23,7 +23,6 @@ from train.loop import NonFiniteError
 from train.report import departures
 from train.run_directory import RunDirectory, check_resume, create_run, open_run, update_config
 
-Preset = Literal["quick", "paper"]
 EXPERIMENTS = ("gwae_3dshapes",)
 
 
@@ -43,7 +42,7 @@ class DistributedConfig:
 class RunConfig:
     """What every experiment can be told."""
 
-    preset: Preset = "quick"
+    preset: Literal["quick", "paper"] = "quick"
     """`paper`: the published constants, as the experiment says; `quick`: named departures, minutes on two CPU cores."""
     seed: int = 0
     """Number of the first seed."""
@@ -98,7 +97,7 @@ def _end(line: str, code: int) -> typing.NoReturn:
 
 
 def parse(
-    config_class: type[Config], presets: Mapping[Preset, Config], name: str, doc: str, argv: Sequence[str]
+    config_class: type[Config], presets: Mapping[str, Config], name: str, doc: str, argv: Sequence[str]
 ) -> tuple[Config, RunDirectory | None]:
     """The settings of a run and, where `--resume` names one, the run itself.
 
@@ -108,8 +107,8 @@ def parse(
       UserError: the run to resume can't be read.
       SystemExit: from tyro, with code 2, for flags that don't exist or values of another type.
     """
-    resume, preset = _peek(argv, "--resume"), _peek(argv, "--preset") or "quick"
-    run, default = None, presets["paper" if preset == "paper" else "quick"]
+    resume = _peek(argv, "--resume")
+    run, default = None, presets.get(_peek(argv, "--preset") or "quick", presets["quick"])
     if resume is not None:
         run = open_run(Path(resume))
         if run.experiment != name:
@@ -231,17 +230,46 @@ def cache_compilations() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
-def announce(config: RunConfig, run: RunDirectory, presets: Mapping[Preset, RunConfig]) -> None:
+def published(config: RunConfig, presets: Mapping[str, Config]) -> Config:
+    """The published setting that a run departs from: `paper`, unless its preset is another published one."""
+    return presets["paper" if config.preset == "quick" else config.preset]
+
+
+def announce(config: RunConfig, run: RunDirectory, reference: RunConfig) -> None:
     """Says where the run is kept and how it departs from the published setting."""
-    if jax.process_index():
-        return
-    print(f"run directory: {run.path}", file=sys.stderr)
-    changed = departures(settings_of(config), settings_of(presets["paper"]))
+    say(f"run directory: {run.path}")
+    changed = departures(settings_of(config), settings_of(reference))
     if changed:
-        print(f"departures from the paper preset (--preset {config.preset}):", file=sys.stderr)
-        for field, (paper, here) in changed.items():
-            print(f"  {field}: {paper} -> {here}", file=sys.stderr)
-    sys.stderr.flush()
+        say(f"departures from the {reference.preset} preset (--preset {config.preset}):")
+        for field, (there, here) in changed.items():
+            say(f"  {field}: {there} -> {here}")
+
+
+def say(line: str) -> None:
+    """A line of progress, from the first process."""
+    if jax.process_index() == 0:
+        print(line, file=sys.stderr, flush=True)
+
+
+def check_least(limits: Iterable[tuple[str, float, float]]) -> None:
+    """Raises UserError for the first (flag, value, least) whose value is below its least."""
+    for flag, value, least in limits:
+        if value < least:
+            raise UserError(flag, value, "is too small", f"give at least {least}")
+
+
+def check_positive(values: Iterable[tuple[str, float]]) -> None:
+    """Raises UserError for the first (flag, value) that is not a finite number above 0."""
+    for flag, value in values:
+        if not 0 < value < float("inf"):
+            raise UserError(flag, value, "is not a positive number", "give one above 0")
+
+
+def check(config: RunConfig) -> None:
+    """Raises UserError for seeds that can't be run."""
+    check_least([("--seeds", config.seeds, 1)])
+    if not 0 <= config.seed < 2**31 - config.seeds:
+        raise UserError("--seed", config.seed, "is out of range", "give a number from 0 to about two billion")
 
 
 def settings_of(config: RunConfig) -> dict[str, Any]:

@@ -11,8 +11,10 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
 from experiments import cli, runs
-from experiments.autoencoding import View, on_one_device, say
+from experiments.autoencoding import View
+from train.devices import on_one_device
 from train.errors import UserError
+from train.loop import Which
 from train.seeds import unstack
 
 SIZE = 64
@@ -28,7 +30,7 @@ class Config:
     """A folder of images, one image, or an npz with `images` uint8 [n, 64, 64, 3]."""
     out: Path
     """The npz to write: mean and logvar [seeds, n, latents], seeds, names."""
-    checkpoint: runs.Which = "last"
+    checkpoint: Which = "last"
     """The last state, or that of the best validation loss."""
 
 
@@ -38,7 +40,7 @@ def main(argv: Sequence[str]) -> None:
     if not config.out.parent.is_dir():
         raise UserError("--out", config.out, "its folder does not exist", "make the folder first")
     images, names = read_images(config.input)
-    _, _, trained = runs.open_trained(config.run_dir, config.checkpoint)
+    trained = runs.open_trained(config.run_dir, config.checkpoint)
     count = len(trained.keys)
     views = [View(trained.autoencoder, on_one_device(unstack(trained.state, i))) for i in range(count)]
     encoded = [view.encode(images) for view in views]
@@ -55,7 +57,7 @@ def main(argv: Sequence[str]) -> None:
         raise UserError(
             "--out", config.out, f"can't be written ({error.strerror})", "give a writable file"
         ) from error
-    say(f"encoded {len(images)} images with {count} seed(s): {config.out}")
+    cli.say(f"encoded {len(images)} images with {count} seed(s): {config.out}")
 
 
 def read_images(path: Path) -> tuple[UInt8[np.ndarray, "n 64 64 3"], list[str]]:

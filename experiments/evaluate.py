@@ -1,46 +1,38 @@
-"""Measures a run again from a checkpoint: scores, pictures, tables and report.html are written anew."""
+"""Measures a run again from a checkpoint: scores, pictures, tables and report.html are written anew.
+
+    python -m experiments.evaluate RUN_DIR [flags]
+
+The flags are the run's own settings of evaluation, with the values that it was made with as defaults:
+`python -m experiments.evaluate RUN_DIR --help` lists them.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from pathlib import Path
 
-from experiments import autoencoding, cli, runs
-from train.metrics.regressors import Regressor
+import tyro
 
-
-@dataclass(frozen=True, kw_only=True)
-class Config:
-    """What is measured, and how; what is not given is as the run was made with."""
-
-    run_dir: runs.RunPath
-    """The run."""
-    checkpoint: runs.Which | None = None
-    """The last state, or that of the best validation loss."""
-    regressor: Regressor | None = None
-    """DCI's regressor."""
-    train_codes: int | None = None
-    """Codes that the scores' classifiers are fitted to."""
-    test_codes: int | None = None
-    """Codes that they are tested on."""
-    votes: int | None = None
-    """Votes of the FactorVAE and beta-VAE scores (0: skip both)."""
+from experiments import cli
+from train.errors import UserError
+from train.run_directory import open_run
 
 
 def main(argv: Sequence[str]) -> None:
     """Opens the run, measures, reports."""
-    wanted = runs.parse(Config, "evaluate", __doc__, argv)
-    given = {
-        name: getattr(wanted, name)
-        for name in ("checkpoint", "regressor", "train_codes", "test_codes", "votes")
-        if getattr(wanted, name) is not None
-    }
-    run = runs.open_run(wanted.run_dir, "RUN_DIR")
-    saved = cli.from_json(cli.load_experiment(run).Config, run.config)
-    config = replace(saved.evaluate, **given)
-    autoencoding.check(saved.data, config, saved.train)
-    source, split = autoencoding.open_data(saved.data, config)
-    run, saved, trained = runs.open_trained(wanted.run_dir, config.checkpoint)
-    trained = replace(trained, settings={**trained.settings, "evaluate": cli.to_json(config)})
-    autoencoding.evaluate_and_report(run, trained, source, split, config)
+    if argv[:1] in (["-h"], ["--help"]):
+        print(__doc__)
+        return
+    if not argv or argv[0].startswith("-"):
+        raise UserError(
+            "RUN_DIR", " ".join(argv), "the first argument names no run", "give its directory first"
+        )
+    run = open_run(Path(argv[0]), "RUN_DIR")
+    experiment = cli.load_experiment(run)
+    saved = cli.from_json(experiment.Config, run.config)
+    prog = f"python -m experiments.evaluate {argv[0]}"
+    wanted = tyro.cli(type(saved.evaluate), default=saved.evaluate, prog=prog, args=list(argv[1:]))
+    cli.cache_compilations()
+    experiment.evaluate(run, replace(saved, evaluate=wanted))
 
 
 if __name__ == "__main__":

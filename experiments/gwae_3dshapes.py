@@ -20,7 +20,7 @@ from train import devices, seeds
 from train.config import TrainConfig
 from train.errors import UserError
 from train.feed import make_feed
-from train.loop import Task, fit
+from train.loop import Task, Which, fit, load_state
 from train.run_directory import RunDirectory
 from train.steps import gwae, vae
 
@@ -74,7 +74,7 @@ QUICK = replace(
     data=replace(PAPER.data, validation_size=256),
     evaluate=EvaluateConfig(train_codes=1000, test_codes=500, votes=100, group=16, images=512),
 )
-PRESETS: dict[cli.Preset, Config] = {"quick": QUICK, "paper": PAPER}
+PRESETS: dict[str, Config] = {"quick": QUICK, "paper": PAPER}
 CHANGEABLE = (*train_config.RESUMABLE, "evaluate", "preset")
 
 
@@ -87,11 +87,9 @@ def main(argv: Sequence[str]) -> None:
     source, split = autoencoding.open_data(config.data, config.evaluate)
     run = cli.open_or_create(config, resumed, NAME, CHANGEABLE)
     with cli.training(run, config) as run:
-        cli.announce(config, run, PRESETS)
+        cli.announce(config, run, cli.published(config, PRESETS))
         if 0 < config.model.decay_steps < config.train.steps:
-            autoencoding.say(
-                f"after update {config.model.decay_steps} the learning rates stay at a hundredth"
-            )
+            cli.say(f"after update {config.model.decay_steps} the learning rates stay at a hundredth")
         keys = seeds.seed_keys(config.seed, config.seeds)
         rows = split.train[: config.data.train_size or None]
         budget = int(config.data.device_gb * 1e9)
@@ -149,10 +147,19 @@ def trained(config: Config, state: Any) -> autoencoding.Trained:
     )
 
 
-def load(run: RunDirectory) -> tuple[Config, Task]:
-    """The settings of a run and what it trained, for the commands on runs."""
+def load_autoencoder(run: RunDirectory, which: Which) -> autoencoding.Trained:
+    """What a run trained, from its `last` or its `best` checkpoint, for the commands on runs."""
     config = cli.from_json(Config, run.config)
-    return config, task(config)
+    keys = seeds.seed_keys(config.seed, config.seeds)
+    return trained(config, load_state(task(config), keys, config.train, run, which))
+
+
+def evaluate(run: RunDirectory, config: Config) -> None:
+    """Measures a run again, with other settings of evaluation."""
+    autoencoding.check(config.data, config.evaluate, config.train)
+    source, split = autoencoding.open_data(config.data, config.evaluate)
+    model = replace(load_autoencoder(run, config.evaluate.checkpoint), settings=cli.settings_of(config))
+    autoencoding.evaluate_and_report(run, model, source, split, config.evaluate)
 
 
 def _title(model: ModelConfig) -> str:
@@ -163,34 +170,33 @@ def _title(model: ModelConfig) -> str:
 
 def check(config: Config, device_count: int) -> None:
     """Raises UserError for settings that can't be run."""
+    cli.check(config)
     train_config.check(config.train, device_count)
     autoencoding.check(config.data, config.evaluate, config.train)
-    for flag, value, least in (
-        ("--seeds", config.seeds, 1),
-        ("--model.latent-dim", config.model.latent_dim, 2),
-        ("--model.critic-steps", config.model.critic_steps, 1),
-        ("--model.components", config.model.components, 1),
-        ("--model.warmup-steps", config.model.warmup_steps, 0),
-        ("--model.decay-steps", config.model.decay_steps, 0),
-    ):
-        if value < least:
-            raise UserError(flag, value, "is too small", f"give at least {least}")
-    for flag, value in (
-        ("--model.learning-rate", config.model.learning_rate),
-        ("--model.critic-learning-rate", config.model.critic_learning_rate),
-        ("--model.distance-scale", config.model.distance_scale),
-        ("--model.beta-steps", config.model.beta_steps),
-    ):
-        if not 0 < value < float("inf"):
-            raise UserError(flag, value, "is not a positive number", "give one above 0")
-    if 0 < config.model.decay_steps <= config.model.warmup_steps:
+    model = config.model
+    cli.check_least(
+        [
+            ("--model.latent-dim", model.latent_dim, 2),
+            ("--model.critic-steps", model.critic_steps, 1),
+            ("--model.components", model.components, 1),
+            ("--model.warmup-steps", model.warmup_steps, 0),
+            ("--model.decay-steps", model.decay_steps, 0),
+        ]
+    )
+    cli.check_positive(
+        [
+            ("--model.learning-rate", model.learning_rate),
+            ("--model.critic-learning-rate", model.critic_learning_rate),
+            ("--model.distance-scale", model.distance_scale),
+            ("--model.beta-steps", model.beta_steps),
+        ]
+    )
+    if 0 < model.decay_steps <= model.warmup_steps:
         remedy = "give a --model.decay-steps above it, or 0"
-        raise UserError("--model.warmup-steps", config.model.warmup_steps, "outlasts the decay", remedy)
-    if config.model.latent_dim > autoencoding.FEWEST_IMAGES:
+        raise UserError("--model.warmup-steps", model.warmup_steps, "outlasts the decay", remedy)
+    if model.latent_dim > autoencoding.FEWEST_IMAGES:
         remedy = f"give at most {autoencoding.FEWEST_IMAGES}"
-        raise UserError("--model.latent-dim", config.model.latent_dim, "is too large", remedy)
-    if not 0 <= config.seed < 2**31 - config.seeds:
-        raise UserError("--seed", config.seed, "is out of range", "give a number from 0 to about two billion")
+        raise UserError("--model.latent-dim", model.latent_dim, "is too large", remedy)
 
 
 if __name__ == "__main__":

@@ -2,33 +2,31 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 
 from experiments import cli
 from experiments.autoencoding import Trained
-from train import seeds
 from train.errors import UserError
-from train.loop import load_state
-from train.run_directory import RunDirectory, open_run
+from train.loop import Which
+from train.run_directory import open_run
 
 RunPath = Annotated[Path, tyro.conf.Positional]
-Which = Literal["last", "best"]
 
 
-def open_trained(path: Path, which: Which) -> tuple[RunDirectory, Any, Trained]:
-    """A run, its settings, and its model from the `last` or the `best` checkpoint.
+def open_trained(path: Path, which: Which) -> Trained:
+    """The autoencoder of images that a run trained, from its `last` or its `best` checkpoint.
 
     Raises:
-      UserError: there is no such run, or it has no good checkpoint.
+      UserError: there is no such run, or it trained something else, or it has no good checkpoint.
     """
     run = open_run(path, "RUN_DIR")
     module = cli.load_experiment(run)
-    config, task = module.load(run)
-    keys = seeds.seed_keys(config.seed, config.seeds)
-    state = load_state(task, keys, config.train, run, which)
-    return run, config, module.trained(config, state)
+    if not hasattr(module, "load_autoencoder"):
+        remedy = "give a run of an autoencoder, e.g. of gwae_3dshapes"
+        raise UserError("RUN_DIR", path, f"is a run of {run.experiment}, which has no images", remedy)
+    return module.load_autoencoder(run, which)
 
 
 def one_seed(trained: Trained, seed: int) -> int:

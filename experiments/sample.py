@@ -9,9 +9,11 @@ import numpy as np
 from PIL import Image
 
 from experiments import cli, runs
-from experiments.autoencoding import View, on_one_device, say
+from experiments.autoencoding import View
+from train.devices import on_one_device
 from train.errors import UserError
 from train.figures import image_grid
+from train.loop import Which
 from train.seeds import unstack
 
 
@@ -29,7 +31,7 @@ class Config:
     """Only this seed of the run."""
     noise_seed: int = 0
     """Seed of the draw."""
-    checkpoint: runs.Which = "last"
+    checkpoint: Which = "last"
     """The last state, or that of the best validation loss."""
 
 
@@ -38,7 +40,7 @@ def main(argv: Sequence[str]) -> None:
     config = runs.parse(Config, "sample", __doc__, argv)
     if not 1 <= config.n <= 100_000:
         raise UserError("--n", config.n, "is out of range", "give 1 to 100,000")
-    _, _, trained = runs.open_trained(config.run_dir, config.checkpoint)
+    trained = runs.open_trained(config.run_dir, config.checkpoint)
     chosen = range(len(trained.keys)) if config.seed is None else [runs.one_seed(trained, config.seed)]
     for index in chosen:
         view = View(trained.autoencoder, on_one_device(unstack(trained.state, index)))
@@ -50,7 +52,7 @@ def main(argv: Sequence[str]) -> None:
             raise UserError(
                 "--out", config.out, f"can't be written ({error.strerror})", "give a writable folder"
             ) from error
-    say(f"wrote {config.n} images of {len(chosen)} seed(s) to {config.out}")
+    cli.say(f"wrote {config.n} images of {len(chosen)} seed(s) to {config.out}")
 
 
 def write(out: Path, name: str, images: np.ndarray, codes: np.ndarray) -> None:

@@ -36,9 +36,20 @@ def across_devices(batch: PyTree) -> PyTree:
     """Divides the first axis of every array of a batch over the devices of the mesh in use, if any.
 
     For use inside a jitted step, on its batch and on the noise that is drawn for it: the step keeps seeing the
-    global batch, and every mean, batch norm and pairwise loss is over the global batch.
+    global batch, and every mean, batch norm and pairwise loss is over the global batch. A batch that does not
+    divide over the devices stays whole on each.
     """
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or mesh.size == 1:
         return batch
-    return jax.tree.map(lambda a: jax.lax.with_sharding_constraint(a, PartitionSpec(AXIS)), batch)
+
+    def divide(a: jax.Array) -> jax.Array:
+        whole = a.shape[0] % mesh.size != 0
+        return a if whole else jax.lax.with_sharding_constraint(a, PartitionSpec(AXIS))
+
+    return jax.tree.map(divide, batch)
+
+
+def on_one_device(tree: PyTree) -> PyTree:
+    """This process's copy of a tree that is replicated over the devices of all processes."""
+    return jax.tree.map(lambda a: a.addressable_data(0), tree)

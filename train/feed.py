@@ -1,8 +1,9 @@
 """How batches reach the compiled step: from the device, or from the host with each dispatch."""
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -42,21 +43,45 @@ class Feed(Protocol):
         ...
 
 
+class Examples(Protocol):
+    """What a `DeviceFeed` needs of a source (see `train.data.source.Source`)."""
+
+    @property
+    def arrays(self) -> Mapping[str, np.ndarray]: ...
+
+    def take(self, arrays: Mapping[str, Array], index: Int[Array, "B"]) -> dict[str, Array]:
+        """The examples of an index array, inside the compiled program."""
+        ...
+
+
+Order = Literal["epochs", "subsets"]
+"""`epochs`: every example once per epoch, in an order of the seed's own. `subsets`: each step draws a fresh random
+subset without replacement, whatever earlier steps drew."""
+
+
 @dataclass(frozen=True)
 class DeviceFeed:
     """The whole source lives on the devices (or is rendered there); batches are drawn inside the step."""
 
-    source: Source
+    source: Examples
     arrays: PyTree
     rows: Int[Array, " n"]
     batch_size: int
+    order: Order = "epochs"
     per_seed: bool = False
 
     @classmethod
-    def place(cls, source: Source, rows: Int[np.ndarray, " n"], batch_size: int, mesh: Mesh) -> "DeviceFeed":
+    def place(
+        cls,
+        source: Examples,
+        rows: Int[np.ndarray, " n"],
+        batch_size: int,
+        mesh: Mesh,
+        order: Order = "epochs",
+    ) -> "DeviceFeed":
         """Puts the source's arrays on every device of the mesh."""
         whole = jax.tree.map(lambda a: _replicate(np.asarray(a), mesh), source.arrays)
-        return cls(source, whole, _replicate(rows.astype(np.int32), mesh), batch_size)
+        return cls(source, whole, _replicate(rows.astype(np.int32), mesh), batch_size, order)
 
     def chunk(self, step: int, count: int) -> PyTree:
         """The placed arrays, whatever the step."""
@@ -65,8 +90,11 @@ class DeviceFeed:
     def batch(
         self, chunk: PyTree, order_key: jax.Array, step: Int[Array, ""], offset: Int[Array, ""]
     ) -> PyTree:
-        """Every example once per epoch, in an order of the seed's own."""
+        """The rows of the step in the feed's order."""
         arrays, rows = chunk
+        if self.order == "subsets":
+            # The start of a shuffled epoch of the step's own.
+            order_key, step = jax.random.fold_in(order_key, step), jnp.zeros_like(step)
         index = epoch_index(order_key, step, self.batch_size, rows.shape[0])
         return across_devices(self.source.take(arrays, across_devices(rows[index])))
 

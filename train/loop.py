@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Literal, Protocol, Self, TypeVar
 
 import flax.struct
 import jax
@@ -46,6 +46,8 @@ class TrainState(Protocol):
 
 
 State = TypeVar("State", bound=TrainState)
+Which = Literal["last", "best"]
+"""The newest checkpoint, or that of each seed's best validation loss."""
 _LOG = logging.getLogger(__name__)
 VALIDATION = 2**31 - 2
 """Folded into a seed's key for the noise of its validation; steps never reach it."""
@@ -57,7 +59,8 @@ class Task(Generic[State]):
 
     init: Callable[[jax.Array], State]
     train_step: Callable[[State, PyTree], tuple[State, dict[str, jax.Array]]]
-    eval_step: Callable[[State, PyTree, jax.Array], dict[str, jax.Array]]
+    eval_step: Callable[[State, PyTree, jax.Array], dict[str, jax.Array]] | None = None
+    """For `evaluate_every`; without it a run is never validated while it trains."""
 
 
 class Carry(flax.struct.PyTreeNode, Generic[State]):
@@ -115,7 +118,8 @@ def fit(
     Args:
       task: what is trained.
       feed: training batches.
-      validation: batches [count, batch, ...], of which the metric "loss" decides what is best.
+      validation: batches [count, batch, ...], of which the metric "loss" decides what is best; None where
+        `config.evaluate_every` is 0.
       keys: typed keys [seeds].
       config: how long and what is kept.
       run: where metrics and checkpoints go.
@@ -196,12 +200,13 @@ class _Loop(Generic[State]):
 
     def _validate_one(self, state: State, batches: PyTree) -> dict[str, jax.Array]:
         """Plain mean over the validation batches, as in the official package."""
-        key = jax.random.fold_in(state.key, VALIDATION)
+        assert self.task.eval_step is not None, "a task without eval_step has no evaluate_every"
+        evaluate, key = self.task.eval_step, jax.random.fold_in(state.key, VALIDATION)
         count = jax.tree.leaves(batches)[0].shape[0]
 
         def one(_: None, item: tuple) -> tuple:
             batch, i = item
-            return None, self.task.eval_step(state, across_devices(batch), jax.random.fold_in(key, i))
+            return None, evaluate(state, across_devices(batch), jax.random.fold_in(key, i))
 
         _, metrics = jax.lax.scan(one, None, (batches, jnp.arange(count)))
         return jax.tree.map(jnp.mean, metrics)
@@ -403,7 +408,7 @@ def _agreed(requested: str | None) -> str | None:
 
 
 def load_state(
-    task: Task[State], keys: jax.Array, config: TrainConfig, run: RunDirectory, which: str
+    task: Task[State], keys: jax.Array, config: TrainConfig, run: RunDirectory, which: Which
 ) -> State:
     """The stacked state of the `last` or the `best` checkpoint of a run, on the default device.
 

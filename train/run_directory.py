@@ -41,22 +41,28 @@ class RunDirectory:
       experiment: the module under `experiments/` that made it.
       config: its settings, as JSON holds them (tuples are lists).
       environment: versions, devices and commit it was made with.
+      stage: the folder in it that metrics and checkpoints of one of several trainings go to; "" for the run itself.
     """
 
     path: Path
     experiment: str
     config: Json
     environment: Json
+    stage: str = ""
 
     @property
     def metrics(self) -> Path:
         """The log of `train.metrics_log`."""
-        return self.path / "metrics.jsonl"
+        return self.path / self.stage / "metrics.jsonl"
 
     @property
     def checkpoints(self) -> Path:
         """The folder of the folders `last` and `best`."""
-        return self.path / "checkpoints"
+        return self.path / self.stage / "checkpoints"
+
+    def in_stage(self, stage: str) -> "RunDirectory":
+        """This run with metrics and checkpoints in a folder of their own, for a run that trains more than once."""
+        return dataclasses.replace(self, stage=stage)
 
     @property
     def figures(self) -> Path:

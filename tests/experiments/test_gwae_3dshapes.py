@@ -1,31 +1,18 @@
 """The experiment as a user runs it: a tiny run end to end, the commands on it, and wrong input."""
 
 import json
-import os
-import pathlib
 import signal
 import subprocess
-import sys
-import time
 
 import jax
 import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import cli, encode, evaluate, gwae_3dshapes, sample
-from train.loop import load_state
+from experiments import encode, evaluate, gwae_3dshapes, sample
+from tests.experiments.commands import ENVIRONMENT, run, said_on_failure, start, wait_for
 from train.run_directory import open_run
-from train.seeds import seed_keys
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-ENVIRONMENT = {
-    **os.environ,
-    "PYTHONPATH": str(ROOT),
-    "JAX_PLATFORMS": "cpu",
-    "JAX_NUM_CPU_DEVICES": "1",
-    "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".cache" / "jax-tests"),
-}
 TINY = (
     *(
         "--train.steps",
@@ -42,16 +29,6 @@ TINY = (
     *("--evaluate.images", "64", "--evaluate.regressor", "random-forest"),
 )
 FAST = (*TINY, "--model.objective", "vae")
-
-
-def run(name, *arguments, environment=None, check=True, cwd=None):
-    command = [sys.executable, "-m", f"experiments.{name}", *map(str, arguments)]
-    done = subprocess.run(
-        command, env=environment or ENVIRONMENT, capture_output=True, text=True, timeout=300, cwd=cwd
-    )
-    if check:
-        assert done.returncode == 0, done.stderr
-    return done
 
 
 @pytest.fixture(scope="module")
@@ -134,17 +111,6 @@ def test_bad_input_is_one_clear_error(arguments, expected, tmp_path, monkeypatch
     assert not list(tmp_path.iterdir())
 
 
-def said_on_failure(command, arguments, monkeypatch, capsys):
-    """What a command prints when it ends with code 2."""
-    monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "unused")
-    with pytest.raises(SystemExit) as stop:
-        cli.main(command)
-    said = "".join(capsys.readouterr())
-    assert stop.value.code == 2 and "Traceback" not in said, said
-    return said
-
-
 def test_bad_input_of_the_commands(trained, tmp_path, monkeypatch, capsys):
     (tmp_path / "empty.npz").write_bytes(b"")
     np.save(tmp_path / "array.npy", np.zeros(3))
@@ -211,9 +177,7 @@ def test_resume_refuses_changed_settings_and_permits_more_steps(trained):
 
 def final_state(folder):
     """Every array of the newest checkpoint, keys as their data."""
-    opened = open_run(folder)
-    config, task = gwae_3dshapes.load(opened)
-    state = load_state(task, seed_keys(config.seed, config.seeds), config.train, opened, "last")
+    state = gwae_3dshapes.load_autoencoder(open_run(folder), "last").state
     return jax.tree.map(np.asarray, state.replace(key=jax.random.key_data(state.key)))
 
 
@@ -226,8 +190,8 @@ def test_killed_run_resumes_to_the_same_losses(tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     settings = (*FAST, "--train.steps", "20", "--evaluate.no-baselines", "--evaluate.votes", "0")
     run("gwae_3dshapes", *settings, "--run-dir", whole)
-    command = [sys.executable, "-m", "experiments.gwae_3dshapes", *settings, "--run-dir", str(cut)]
-    process = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    quiet = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    process = start("gwae_3dshapes", *settings, "--run-dir", cut, **quiet)
     wait_for(cut / "checkpoints" / "last" / "4", process)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -239,19 +203,10 @@ def test_killed_run_resumes_to_the_same_losses(tmp_path):
 
 def test_ctrl_c_saves_and_says_how_to_resume(tmp_path):
     folder = tmp_path / "run"
-    command = [sys.executable, "-m", "experiments.gwae_3dshapes", *FAST, "--train.steps", "100000"]
-    process = subprocess.Popen(
-        [*command, "--run-dir", str(folder)], env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
-    )
+    settings = (*FAST, "--train.steps", "100000", "--run-dir", folder)
+    process = start("gwae_3dshapes", *settings, stderr=subprocess.PIPE)
     wait_for(folder / "checkpoints" / "last" / "2", process)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "--resume" in said and "Traceback" not in said
-
-
-def wait_for(path, process, seconds=120):
-    began = time.monotonic()
-    while not path.exists():
-        assert process.poll() is None and time.monotonic() - began < seconds, "the run ended or hangs"
-        time.sleep(0.05)

@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from tests.experiments.test_gwae_3dshapes import ENVIRONMENT, TINY, run
+from tests.experiments.commands import ENVIRONMENT, run
+from tests.experiments.test_gwae_3dshapes import TINY
 
 VAE = ("--model.objective", "vae", "--model.batch-norm")
 GWAE = ("--model.critic-steps", "1")

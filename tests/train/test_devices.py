@@ -34,3 +34,10 @@ def test_shardings():
     assert all(shard.data.shape == (8, 2) for shard in whole.addressable_shards)
     parts = jax.device_put(np.ones((2, 8)), split(mesh, axis=1))
     assert {shard.data.shape for shard in parts.addressable_shards} == {(2, 8 // mesh.size)}
+
+
+def test_a_batch_that_does_not_divide_stays_whole():
+    with use_mesh(data_mesh()):
+        out = jax.jit(across_devices)(jnp.arange(50.0))
+    assert all(shard.data.shape == (50,) for shard in out.addressable_shards)
+    np.testing.assert_array_equal(out, np.arange(50.0))

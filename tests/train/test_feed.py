@@ -45,3 +45,15 @@ def test_an_epoch_holds_every_training_row_once_and_seeds_differ():
     for seed in range(2):
         np.testing.assert_array_equal(np.sort(drawn[seed], axis=0), expected)
     assert not np.array_equal(drawn[0], drawn[1])
+
+
+def test_subsets_hold_no_row_twice_and_are_drawn_anew_each_step():
+    mesh, source = data_mesh(), toy.source()
+    feed = DeviceFeed.place(source, ROWS, 40, mesh, order="subsets")
+    drawn = batches(feed, 2, 3, 4).reshape(2, 4, 40, -1)
+    for subset in drawn.reshape(8, 40, -1):
+        assert len(np.unique(subset, axis=0)) == 40
+    # Two epochs' batches of half the rows would never overlap; subsets of consecutive steps do.
+    first, second = (set(map(tuple, subset)) for subset in drawn[0, :2])
+    assert 0 < len(first & second) < 40
+    np.testing.assert_array_equal(drawn, batches(feed, 2, 3, 4).reshape(drawn.shape))

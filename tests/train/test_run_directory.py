@@ -32,6 +32,13 @@ def test_what_is_created_is_read_back(run: RunDirectory):
     assert {p.parent for p in (run.metrics, run.checkpoints, run.figures, run.report)} == {run.path}
 
 
+def test_a_stage_has_metrics_and_checkpoints_of_its_own(run: RunDirectory):
+    stage = run.in_stage("selection")
+    assert stage.metrics == run.path / "selection" / "metrics.jsonl" != run.metrics
+    assert stage.checkpoints == run.path / "selection" / "checkpoints"
+    assert stage.report == run.report and stage.path == run.path
+
+
 def test_names_are_from_the_time_and_unique(tmp_path: Path):
     paths = [create_run("e", {}, root=tmp_path).path for _ in range(3)]
     assert len(set(paths)) == 3
