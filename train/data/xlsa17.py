@@ -1,0 +1,224 @@
+"""Benchmarks of generalised zero-shot learning from files: `res101.mat` with `att_splits.mat`, or one npz.
+
+The format of Xian et al. (2018), known as xlsa17. `res101.mat` holds `features` [D, N] and `labels` [N, 1];
+`att_splits.mat` holds class attributes [A, C], class names and splits; labels and rows count from 1. An npz holds
+the same with one row per image and class, and counts from 0. Every mistake is one clear `UserError`.
+"""
+
+import contextlib
+import dataclasses
+import pathlib
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import h5py
+import numpy as np
+import scipy.io
+from jaxtyping import Float, Int
+
+from train.data.zero_shot import ATTRIBUTES, ZeroShotData, check
+from train.errors import UserError
+
+FEATURES_FILE, SPLITS_FILE = "res101.mat", "att_splits.mat"
+ROWS = {"trainval": "trainval_loc", "test_seen": "test_seen_loc", "test_unseen": "test_unseen_loc"}
+VALIDATION = ("train_loc", "val_loc")
+
+Path = str | pathlib.Path
+
+
+def read_xlsa17(folder: Path, attributes: Sequence[str] = ("att",)) -> ZeroShotData:
+    """A benchmark from its folder, whose name names the data; MATLAB files of version 4 to 7.3.
+
+    Only what is needed is read, and features are float32 as soon as they are: the largest benchmark (37,322
+    images of 2,048 features) takes less than 3 GB.
+
+    Args:
+      folder: of `res101.mat` and `att_splits.mat`.
+      attributes: kinds of class description, each a matrix [A, C] of `att_splits.mat`, or, as in
+        `sent_splits.mat:att`, of another file of the folder. `att` is called `attributes`, all else as it is.
+
+    Raises:
+      UserError: a file or a field is missing, damaged or of the wrong shape, or breaks the rules of
+        `train.data.zero_shot.check`.
+    """
+    place = pathlib.Path(folder).expanduser()
+    if not place.is_dir():
+        raise _bad_path(folder, "no such folder", f"name the folder of {FEATURES_FILE} and {SPLITS_FILE}")
+    images = _read_mat(place / FEATURES_FILE, ("features", "labels"))
+    features = images.take_matrix("features")
+    splits = _read_mat(place / SPLITS_FILE, (*ROWS.values(), *VALIDATION, "allclasses_names"))
+    tables, origins = {}, {}
+    for name in attributes:
+        file, key = name.rsplit(":", 1) if ":" in name else (SPLITS_FILE, name)
+        tables[_kind(name)] = _read_mat(place / file, (key,)).take_matrix(key)
+        origins[_kind(name)] = f"{key!r} of {file}"
+    data = _assemble(place.name, features, tables, images, splits, "allclasses_names")
+    origins |= {field: f"{field!r} of {FEATURES_FILE}" for field in ("features", "labels")}
+    check(data, folder, origins | {field: f"{key!r} of {SPLITS_FILE}" for field, key in ROWS.items()})
+    return data
+
+
+def read_npz(path: Path, features: str = "features", attributes: Sequence[str] = ("att",)) -> ZeroShotData:
+    """A benchmark from one file, whose stem names the data.
+
+    It holds features [N, D], `labels` [N], attributes [C, A], the rows `trainval_loc`, `test_seen_loc` and
+    `test_unseen_loc`, and perhaps `train_loc` with `val_loc`, and `class_names` [C]; all count from 0.
+
+    Args:
+      path: the file.
+      features: what it calls the features.
+      attributes: what it calls each kind of class description. `att` is called `attributes` here.
+
+    Raises:
+      UserError: as `read_xlsa17`.
+    """
+    keys = (features, *attributes, "labels", *ROWS.values(), *VALIDATION, "class_names")
+    fields = _read_npz(pathlib.Path(path).expanduser(), keys)
+    table = fields.take_matrix(features)
+    tables = {_kind(key): fields.take_matrix(key) for key in attributes}
+    data = _assemble(fields.path.stem, table, tables, fields, fields, "class_names")
+    origins = {"features": repr(features), **{_kind(key): repr(key) for key in attributes}}
+    check(data, path, origins | {field: repr(key) for field, key in ROWS.items()})
+    return data
+
+
+def _kind(name: str) -> str:
+    return ATTRIBUTES if name == "att" else name
+
+
+def _assemble(
+    name: str,
+    features: Float[np.ndarray, "N D"],
+    attributes: Mapping[str, Float[np.ndarray, "C A"]],
+    images: "_Fields",
+    splits: "_Fields",
+    names_key: str,
+) -> ZeroShotData:
+    """The benchmark as the files tell it, before it is checked."""
+    if not attributes:
+        raise UserError(
+            "--data.attributes", "nothing", "classes need a description", "name one array or more"
+        )
+    labels = images.whole("labels")
+    class_names = splits.names(names_key)
+    if class_names is None:
+        class_names = tuple(f"class {i}" for i in range(len(next(iter(attributes.values())))))
+    rows = {field: splits.whole(key) for field, key in ROWS.items()}
+    validation = _validation_classes(splits, labels)
+    return ZeroShotData(
+        name, features, labels, attributes, class_names, **rows, validation_classes=validation
+    )
+
+
+def _validation_classes(splits: "_Fields", labels: Int[np.ndarray, "N"]) -> Int[np.ndarray, "V"]:
+    """Classes that occur in `val_loc` and not in `train_loc`; none where the file does not have both."""
+    if any(key not in splits.arrays for key in VALIDATION):
+        return np.empty(0, np.int32)
+    classes = []
+    for key in VALIDATION:
+        rows = splits.whole(key)
+        if rows.size and not 0 <= rows.min() <= rows.max() < len(labels):
+            raise splits.error(key, f"holds rows outside 0..{len(labels) - 1} (counted from 0)")
+        classes.append(labels[rows])
+    train, validation = classes
+    return np.setdiff1d(validation, train)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Fields:
+    """The arrays of a file, one row per image or class, and the number it counts from."""
+
+    path: pathlib.Path
+    arrays: dict[str, np.ndarray]
+    first: int
+
+    def error(self, key: str, problem: str) -> UserError:
+        remedy = "get the files of the benchmark again" if self.first else "write the file anew with np.savez"
+        return _bad_path(self.path, f"{key!r} {problem}", remedy)
+
+    def take_matrix(self, key: str) -> Float[np.ndarray, "rows columns"]:
+        """The float32 matrix of this name; its original is released."""
+        array = self._numbers(key)
+        del self.arrays[key]
+        if array.ndim != 2:
+            raise self.error(key, f"has shape {list(array.shape)} and should be a matrix")
+        with np.errstate(over="ignore"):  # what float32 can't hold is infinite, which `check` reports
+            return np.ascontiguousarray(array, np.float32)
+
+    def whole(self, key: str) -> Int[np.ndarray, "n"]:
+        """The int32 vector of this name, counted from 0."""
+        array = self._numbers(key)
+        if array.size and array.size != max(array.shape, default=1):
+            raise self.error(key, f"has shape {list(array.shape)} and should be a vector")
+        values = array.reshape(-1).astype(np.float64)
+        if not (np.isfinite(values) & (values == np.rint(values)) & (np.abs(values) < 2**31)).all():
+            raise self.error(key, "holds something else than whole numbers")
+        return values.astype(np.int32) - np.int32(self.first)
+
+    def names(self, key: str) -> tuple[str, ...] | None:
+        """The texts of this name, or None where the file has none."""
+        if key not in self.arrays:
+            return None
+        cells = np.ravel(self.arrays[key])
+        return tuple("".join(map(str, np.ravel(cell).tolist())).strip() for cell in cells)
+
+    def _numbers(self, key: str) -> np.ndarray:
+        if key not in self.arrays:
+            raise self.error(key, "is missing")
+        array = self.arrays[key]
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
+            raise self.error(key, "is not an array of numbers")
+        return array
+
+
+def _read_npz(path: pathlib.Path, keys: Sequence[str]) -> _Fields:
+    """Those of the arrays that the file has."""
+    _require_file(path)
+    arrays = {}
+    with _read_errors(path, "the archive"), zipfile.ZipFile(path) as archive:
+        held = {name.removesuffix(".npy") for name in archive.namelist()}
+    for key in held.intersection(keys):
+        with _read_errors(path, repr(key)), np.load(path, allow_pickle=False) as archive:
+            arrays[key] = archive[key]
+    return _Fields(path, arrays, first=0)
+
+
+def _read_mat(path: pathlib.Path, keys: Sequence[str]) -> _Fields:
+    """Those of the variables that the file has, transposed: one row per image or class."""
+    _require_file(path)
+    with _read_errors(path, "the MATLAB file"):
+        if h5py.is_hdf5(path):  # version 7.3, whose axes HDF5 shows in reverse
+            with h5py.File(path) as file:
+                return _Fields(path, {key: _hdf5_array(file[key]) for key in keys if key in file}, first=1)
+        found = scipy.io.loadmat(path, appendmat=False, variable_names=keys)
+        return _Fields(path, {key: found[key].T for key in keys if key in found}, first=1)
+
+
+def _hdf5_array(variable: Any) -> np.ndarray:
+    """A cell array's texts, or numbers: matrices in float32, never in float64."""
+    if not isinstance(variable, h5py.Dataset):
+        return np.empty(0, object)
+    if variable.dtype == h5py.ref_dtype:
+        cells: list[Any] = [variable.file[cell] for cell in np.ravel(variable[()])]
+        return np.array(["".join(map(chr, np.ravel(cell[()]))) for cell in cells])
+    is_matrix = variable.dtype == np.float64 and min(variable.shape, default=1) > 1
+    return (variable.astype(np.float32) if is_matrix else variable)[()]
+
+
+def _require_file(path: pathlib.Path) -> None:
+    if not path.is_file():
+        raise _bad_path(path, "no such file", "check the spelling, or put the file there")
+
+
+@contextlib.contextmanager
+def _read_errors(path: pathlib.Path, what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # each way in which a file is damaged raises a class of its own
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise _bad_path(path, f"{what} can't be read ({reason})", "get or write the file again") from error
+
+
+def _bad_path(path: Path, problem: str, remedy: str) -> UserError:
+    return UserError("--data.path", path, problem, remedy)
