@@ -1,7 +1,21 @@
 """Pictures of a run: arrays in, one PNG file out, no model and no global plotting state."""
 
+from train.figures.bands import Panel, bands
 from train.figures.charts import distance_scatter, heat_map, latent_histograms
+from train.figures.confusion import confusion
 from train.figures.grids import image_grid
 from train.figures.loss_curves import Curve, curves
+from train.figures.scatter import class_scatter
 
-__all__ = ["Curve", "curves", "distance_scatter", "heat_map", "image_grid", "latent_histograms"]
+__all__ = [
+    "Curve",
+    "Panel",
+    "bands",
+    "class_scatter",
+    "confusion",
+    "curves",
+    "distance_scatter",
+    "heat_map",
+    "image_grid",
+    "latent_histograms",
+]

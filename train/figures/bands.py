@@ -1,0 +1,85 @@
+"""Curves over the same axis in one panel, each a mean over seeds in its 95 % interval."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float, Num
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from train.figures.canvas import BLUE, GREY, INK, ORANGE, PAGE_INCHES, chart, panels
+from train.metrics.intervals import mean_interval
+
+GREEN, PURPLE = "#009e73", "#cc79a7"
+COLOURS = (BLUE, ORANGE, INK, GREEN, PURPLE, GREY)
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """Curves that are compared.
+
+    Attributes:
+      x: common to all.
+      curves: by name, one row of values per seed.
+      mark: a vertical line, by name.
+      levels: horizontal lines, by name.
+      limits: of what a value can be; no band leaves them.
+    """
+
+    x: Num[np.ndarray, " points"]
+    curves: Mapping[str, Float[np.ndarray, "seeds points"]]
+    mark: tuple[str, float] | None = None
+    levels: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    limits: tuple[float, float] = (-np.inf, np.inf)
+
+
+def bands(
+    path: str | os.PathLike[str], shown: Mapping[str, Panel], x_label: str, y_label: str
+) -> pathlib.Path:
+    """Draws the panels side by side on common axes; with one seed there are no bands.
+
+    Args:
+      path: the PNG file to write.
+      shown: the panels by title.
+      x_label: of all panels.
+      y_label: likewise.
+
+    Returns:
+      The path.
+
+    Raises:
+      ValueError: when there are no panels, or a curve has another length than its axis.
+    """
+    if not shown:
+        raise ValueError(f"no panels to draw in {path}")
+    columns = min(2, len(shown))
+    rows = -(-len(shown) // columns)
+    width = PAGE_INCHES if columns > 1 else 0.66 * PAGE_INCHES
+    with chart(path, width, 0.4 + 3.1 * rows) as figure:
+        for axes, (title, panel) in zip(
+            panels(figure, rows, columns, len(shown)), shown.items(), strict=True
+        ):
+            axes.set_title(title)
+            axes.set(xlabel=x_label, ylabel=y_label)
+            _draw(axes, panel)
+    return pathlib.Path(path)
+
+
+def _draw(axes: Axes, panel: Panel) -> None:
+    for colour, (name, values) in zip(COLOURS, panel.curves.items(), strict=False):
+        if values.shape[1] != len(panel.x):
+            raise ValueError(f"{name} has {values.shape[1]} values on an axis of {len(panel.x)}")
+        mean, half = mean_interval(values)
+        half = np.nan_to_num(half)
+        low, high = np.clip([mean - half, mean + half], *panel.limits)
+        axes.fill_between(panel.x, low, high, color=colour, alpha=0.2, linewidth=0)
+        axes.plot(panel.x, mean, color=colour, linewidth=1.7, label=name)
+    for name, level in panel.levels.items():
+        axes.axhline(level, color=GREY, linewidth=1.1, linestyle="--", label=name)
+    if panel.mark:
+        axes.axvline(panel.mark[1], color=GREY, linewidth=1.1, linestyle=":", label=panel.mark[0])
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=np.issubdtype(panel.x.dtype, np.integer)))
+    axes.legend()
