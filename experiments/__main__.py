@@ -7,9 +7,9 @@ from train.tables import Table, to_text
 
 COMMANDS = (
     ("evaluate RUN_DIR", "measure a run again from a checkpoint, and write its report anew"),
-    ("encode RUN_DIR --input IMAGES --out Z.npz", "codes of your images"),
-    ("sample RUN_DIR --n 64 --out DIR", "images from the prior"),
-    ("benchmark SYSTEM", "time of a training step, beside the same step on plain lax convolutions"),
+    ("encode RUN_DIR --input IMAGES --out Z.npz", "codes of your images (autoencoders)"),
+    ("sample RUN_DIR --n 64 --out DIR", "images from the prior (autoencoders)"),
+    ("benchmark SYSTEM", "time of training, beside what it is compared with: gwae, cada-vae"),
 )
 
 

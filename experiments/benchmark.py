@@ -1,32 +1,36 @@
-"""How fast a training step is, beside the same step on plain lax convolutions, measured in one run."""
+"""How fast training is, beside what it is compared with: programs timed in turn, in one run.
+
+python -m experiments.benchmark gwae       one step, beside the same step on plain lax convolutions
+python -m experiments.benchmark cada-vae   updates scanned on the device, dispatched one by one, and of many seeds
+"""
 
 import resource
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import tyro
 from jaxtyping import PyTree
 
 from experiments import cli
 from jaxmodels.layers.convolution import Form, convolution_form
-from train.errors import UserError
-from train.steps import gwae
+from train.data.shuffle import epoch_index
+from train.seeds import over_seeds, seed_keys, unstack
+from train.steps import cada_vae, gwae
 from train.tables import Table, to_text
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    """Times one training step."""
+class GWAE:
+    """One step of GWAE, beside the same step on plain lax convolutions."""
 
-    system: Annotated[Literal["gwae"], tyro.conf.Positional]
-    """What is timed."""
     batch_size: int = 64
     """Examples per update."""
     repeats: int = 7
@@ -34,44 +38,103 @@ class Config:
     model: gwae.GWAEConfig = gwae.GWAEConfig()
 
 
-@dataclass(frozen=True)
-class Timing:
-    """One compiled step: seconds to compile and per step, GFLOP and bytes of temporaries by XLA's count."""
+@dataclass(frozen=True, kw_only=True)
+class CADAVAE:
+    """Updates of CADA-VAE on data that live on the device: scanned, dispatched one by one, of many seeds."""
 
-    compile: float
-    step: float
-    gigaflops: float
-    temporary_bytes: int
+    features: int = 128
+    """Image features."""
+    attributes: int = 22
+    """Attributes of a class."""
+    rows: int = 5400
+    """Training examples."""
+    batch_size: int = 50
+    """Examples per update."""
+    updates: int = 200
+    """Updates of one timed call."""
+    seeds: int = 10
+    """Runs in one program."""
+    repeats: int = 3
+    """Timed calls of each form; the median counts."""
+    model: cada_vae.CADAVAEConfig = cada_vae.CADAVAEConfig()
+
+
+Config = Annotated[GWAE, tyro.conf.subcommand("gwae")] | Annotated[CADAVAE, tyro.conf.subcommand("cada-vae")]
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Of one call: by the clock, and of all cores together."""
+
+    wall: float
+    cpu: float
 
 
 def main(argv: Sequence[str]) -> None:
-    """Compiles the step in both forms, times them in turn, prints the table."""
-    config = tyro.cli(Config, prog="python -m experiments.benchmark", description=__doc__, args=list(argv))
-    for flag, value, least in (
-        ("--batch-size", config.batch_size, 2),
-        ("--repeats", config.repeats, 1),
-        ("--model.latent-dim", config.model.latent_dim, 1),
-        ("--model.critic-steps", config.model.critic_steps, 1),
-    ):
-        if value < least:
-            raise UserError(flag, value, "is too small", f"give at least {least}")
+    """Compiles the programs, times them in turn, prints the table."""
+    parsed: GWAE | CADAVAE = tyro.cli(
+        Config,  # pyright: ignore
+        prog="python -m experiments.benchmark",
+        description=__doc__,
+        args=list(argv),
+    )
+    cli.check_least([("--batch-size", parsed.batch_size, 2), ("--repeats", parsed.repeats, 1)])
+    table = gwae_table(parsed) if isinstance(parsed, GWAE) else cada_vae_table(parsed)
+    print(to_text(table))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    print(f"Peak resident memory of this process, with all programs: {peak:.0f} MiB.")
+
+
+def timed(programs: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, Seconds]:
+    """Medians over calls that take turns, after one of each that does not count."""
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in programs}
+    for _ in range(repeats + 1):
+        for name, program in programs.items():
+            wall, cpu = time.perf_counter(), time.process_time()
+            jax.block_until_ready(program())
+            taken[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+    return {
+        name: Seconds(*map(statistics.median, zip(*calls[1:], strict=True))) for name, calls in taken.items()
+    }
+
+
+def _machine() -> str:
+    versions = f"jax {jax.__version__}, Python {sys.version.split()[0]}"
+    return f"{jax.device_count()} x {jax.devices()[0].device_kind}, {versions}"
+
+
+def gwae_table(config: GWAE) -> Table:
+    """A step in both forms."""
+    cli.check_least(
+        [
+            ("--model.latent-dim", config.model.latent_dim, 1),
+            ("--model.critic-steps", config.model.critic_steps, 1),
+        ]
+    )
     state = jax.jit(partial(gwae.init_state, config=config.model))(jax.random.key(0))
     images = jax.random.randint(jax.random.key(1), (config.batch_size, 64, 64, 3), 0, 256).astype(jnp.uint8)
     forms: dict[str, Form] = {"this library": "platform", "plain lax convolutions": "lax"}
-    programs = {name: _compiled(config, form, state, {"image": images}) for name, form in forms.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in programs}
-    for _ in range(config.repeats + 1):
-        for name, (program, _) in programs.items():
-            began = time.perf_counter()
-            jax.block_until_ready(program(state, {"image": images}))
-            seconds[name].append(time.perf_counter() - began)
-    timings = {name: _timing(programs[name], seconds[name][1:]) for name in programs}
-    print(to_text(_table(config, timings)))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    print(f"Peak resident memory of this process, with both programs: {peak:.0f} MiB.")
+    compiled = {name: compiled_gwae(config, form, state, {"image": images}) for name, form in forms.items()}
+    calls = {name: partial(program, state, {"image": images}) for name, (program, _) in compiled.items()}
+    seconds = timed(calls, config.repeats)
+    rows = []
+    for name, (program, compile_seconds) in compiled.items():
+        cost, memory = program.cost_analysis() or {}, program.memory_analysis()
+        temporary = memory.temp_size_in_bytes / 2**20 if memory is not None else 0.0
+        ratio = seconds[name].wall / seconds["this library"].wall
+        rows.append([name, seconds[name].wall, ratio, compile_seconds, cost.get("flops", 0) / 1e9, temporary])
+    caption = (
+        f"gwae: one whole step, batch {config.batch_size}, L = {config.model.latent_dim}, "
+        f"{config.model.critic_steps} critic iterations, on {_machine()}; median of {config.repeats}"
+    )
+    columns = ["form", "s / step", "ratio", "compile s", "GFLOP (XLA)", "peak temporary MiB"]
+    return Table(caption, columns, rows)
 
 
-def _compiled(config: Config, form: Form, state: PyTree, batch: PyTree) -> tuple[jax.stages.Compiled, float]:
+def compiled_gwae(
+    config: GWAE, form: Form, state: PyTree, batch: PyTree
+) -> tuple[jax.stages.Compiled, float]:
+    """The step in one form, and the seconds that compiling it took."""
     step = partial(
         gwae.train_step, config=config.model
     )  # a new function: jit must not find the other form's trace
@@ -81,26 +144,70 @@ def _compiled(config: Config, form: Form, state: PyTree, batch: PyTree) -> tuple
         return compiled, time.perf_counter() - began
 
 
-def _timing(program: tuple[jax.stages.Compiled, float], seconds: list[float]) -> Timing:
-    compiled, compile_seconds = program
-    cost, memory = compiled.cost_analysis() or {}, compiled.memory_analysis()
-    temporary = memory.temp_size_in_bytes if memory is not None else 0
-    return Timing(compile_seconds, statistics.median(seconds), cost.get("flops", 0) / 1e9, temporary)
-
-
-def _table(config: Config, timings: dict[str, Timing]) -> Table:
-    ours = timings["this library"].step
-    rows = [
-        [name, t.step, t.step / ours, t.compile, t.gigaflops, t.temporary_bytes / 2**20]
-        for name, t in timings.items()
-    ]
-    device = jax.devices()[0].device_kind
-    caption = (
-        f"{config.system}: one whole step, batch {config.batch_size}, L = {config.model.latent_dim}, "
-        f"{config.model.critic_steps} critic iterations, on {jax.device_count()} x {device}; median of {config.repeats}"
+def cada_vae_table(config: CADAVAE) -> Table:
+    """Many updates of one seed, scanned or one by one; of many seeds, in one program or one after another."""
+    cli.check_least(
+        [
+            ("--rows", config.rows, config.batch_size),
+            ("--updates", config.updates, 1),
+            ("--seeds", config.seeds, 1),
+            ("--features", config.features, 1),
+            ("--attributes", config.attributes, 1),
+        ]
     )
-    columns = ["form", "s / step", "ratio", "compile s", "GFLOP (XLA)", "peak temporary MiB"]
-    return Table(caption, columns, rows, f"jax {jax.__version__}, Python {sys.version.split()[0]}.")
+    cada_vae.check(config.model)
+    sizes = {cada_vae.IMAGE: config.features, "attributes": config.attributes}
+    data = {name: np.random.default_rng(0).random((config.rows, n), np.float32) for name, n in sizes.items()}
+    data = jax.device_put(data)
+    many, one = (partial(_updates, config, sizes, count=count) for count in (config.updates, 1))
+    scanned, single = jax.jit(many), jax.jit(one)
+    together = jax.jit(over_seeds(many, (0, None), config.seeds))
+    init = over_seeds(partial(cada_vae.init_state, config=config.model, sizes=sizes), (0,), config.seeds)
+    states = jax.jit(init)(seed_keys(0, config.seeds))
+    first, *_ = separate = [unstack(states, i) for i in range(config.seeds)]
+
+    def one_by_one() -> PyTree:
+        state = first
+        for _ in range(config.updates):
+            state = single(state, data)
+        return state
+
+    calls = {
+        "one seed, scanned": (1, lambda: scanned(first, data)),
+        "one seed, a dispatch per update": (1, one_by_one),
+        f"{config.seeds} seeds in one program": (config.seeds, lambda: together(states, data)),
+        f"{config.seeds} seeds one after another": (
+            config.seeds,
+            lambda: [scanned(state, data) for state in separate],
+        ),
+    }
+    seconds = timed({name: call for name, (_, call) in calls.items()}, config.repeats)
+    baseline = seconds["one seed, scanned"].wall
+    rows = []
+    for name, (seeds, _) in calls.items():
+        updates = seeds * config.updates
+        wall, cpu = seconds[name].wall, seconds[name].cpu
+        rows.append([name, 1e3 * wall / updates, 1e3 * cpu / updates, wall / baseline])
+    caption = (
+        f"cada-vae: {config.updates} updates per seed, batch {config.batch_size}, {config.features} image features, "
+        f"{config.attributes} attributes, on {_machine()}; median of {config.repeats}"
+    )
+    columns = ["form", "ms / update", "CPU ms / update", "time, one scanned seed = 1"]
+    return Table(caption, columns, rows, "CPU time is that of all cores together.")
+
+
+def _updates(
+    config: CADAVAE, sizes: Mapping[str, int], state: cada_vae.CADAVAEState, data: PyTree, count: int
+) -> cada_vae.CADAVAEState:
+    """`count` updates, each on a fresh random subset of the rows, as the experiment's feed draws them."""
+
+    def body(_: jax.Array, state: cada_vae.CADAVAEState) -> cada_vae.CADAVAEState:
+        key = jax.random.fold_in(state.key, state.step)
+        index = epoch_index(jax.random.fold_in(key, 1), 0, config.batch_size, config.rows)
+        batch = jax.tree.map(lambda a: a[index], data)
+        return cada_vae.train_step(state, batch, config.model, sizes, steps_per_epoch=108)[0]
+
+    return jax.lax.fori_loop(0, count, body, state)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,11 @@ def squared_error(x: Float[Array, "b ..."], reconstruction: Float[Array, "b ..."
     return 0.5 * jnp.sum((x - reconstruction).reshape(len(x), -1) ** 2, axis=-1)
 
 
+def absolute_error(x: Float[Array, "b ..."], reconstruction: Float[Array, "b ..."]) -> Float[Array, " b"]:
+    """||x - x^||_1 per example: minus the log density of Laplace(x^, 1) without its constant, in nats."""
+    return jnp.sum(jnp.abs(x - reconstruction).reshape(len(x), -1), axis=-1)
+
+
 def kl_standard_normal(mu: Float[Array, "b l"], logvar: Float[Array, "b l"]) -> Float[Array, " b"]:
     """KL(N(mu, diag exp(logvar)) || N(0, I)) = 1/2 sum_j (mu^2 + e^s - s - 1) per example, in nats."""
     return 0.5 * jnp.sum(mu**2 + jnp.exp(logvar) - logvar - 1, axis=-1)

@@ -104,4 +104,5 @@ TESTED_THROUGH_OTHERS = {
         f"experiments.{name}" for name in ("autoencoding", "autoencoding_report", "runs")
     ),  # test_gwae_3dshapes
     *(f"experiments.{name}" for name in ("evaluate", "encode", "sample")),  # test_gwae_3dshapes
+    *(f"experiments.{name}" for name in ("zero_shot", "zero_shot_report")),  # test_cada_vae_gzsl
 }

@@ -1,4 +1,4 @@
-"""PyTorch's default initialisation of linear and convolution layers."""
+"""Initialisation of linear and convolution layers: PyTorch's default, and others that papers ask for."""
 
 from collections.abc import Callable
 
@@ -17,3 +17,8 @@ def fan_in_uniform(fan_in: int) -> Callable[..., jax.Array]:
         return jax.random.uniform(key, shape, dtype, -bound, bound)
 
     return init
+
+
+def xavier_uniform(gain: float) -> Callable[..., jax.Array]:
+    """U(-b, b) with b = gain sqrt(6 / (fan_in + fan_out)), for kernels (Glorot & Bengio 2010)."""
+    return jax.nn.initializers.variance_scaling(gain**2, "fan_avg", "uniform")

@@ -11,7 +11,14 @@ from jax.test_util import check_grads
 from scipy.integrate import quad
 from scipy.stats import norm as normal
 
-from objectives.elbo import beta_at, kl_standard_normal, negative_elbo, negative_entropy, squared_error
+from objectives.elbo import (
+    absolute_error,
+    beta_at,
+    kl_standard_normal,
+    negative_elbo,
+    negative_entropy,
+    squared_error,
+)
 
 RNG = np.random.default_rng(0)
 MU, LOGVAR = jnp.asarray(RNG.standard_normal((2, 4, 3)), jnp.float32)
@@ -24,10 +31,14 @@ ERROR = [
     0.5 * sum((x - r).reshape(-1) ** 2)
     for x, r in zip(np.float64(X), np.float64(RECONSTRUCTION), strict=True)
 ]
+ABSOLUTE_ERROR = [
+    sum(abs(x - r).reshape(-1)) for x, r in zip(np.float64(X), np.float64(RECONSTRUCTION), strict=True)
+]
 CASES = {
     "kl": (kl_standard_normal, (MU, LOGVAR), KL),
     "negative entropy": (negative_entropy, (LOGVAR,), [-sum(row) for row in S]),
     "squared error": (squared_error, (X, RECONSTRUCTION), ERROR),
+    "absolute error": (absolute_error, (X, RECONSTRUCTION), ABSOLUTE_ERROR),
     "negative elbo": (
         lambda a, b, m, s: negative_elbo(squared_error(a, b), kl_standard_normal(m, s), 0.3),
         (X, RECONSTRUCTION, MU, LOGVAR),

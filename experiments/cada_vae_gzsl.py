@@ -1,0 +1,226 @@
+"""CADA-VAE: aligned VAEs for generalised zero-shot and few-shot learning.
+
+Paper: Schoenfeld, Ebrahimi, Sinha, Darrell and Akata, "Generalized Zero- and Few-Shot Learning via Aligned
+Variational Autoencoders", CVPR 2019. `--preset cub`, `sun`, `awa1` or `awa2` with `--data.path FOLDER` (of
+res101.mat and att_splits.mat) is the published protocol of that benchmark, with its official number of classifier
+passes. `paper` takes the same constants on any data, and chooses that number on validation classes, which are carved
+out of the training classes; `quick` is that for three seeds and, besides the passes, chooses how many latents the
+unseen classes get. Nothing is ever chosen on test data.
+The embedded data are `shapes3d-procedural-zero-shot`: classes of the rendered 3D Shapes world, with features of a
+frozen map.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Int
+
+from experiments import cli, zero_shot, zero_shot_report
+from experiments.latent_classifier import LatentModel
+from experiments.zero_shot import DataConfig, EvaluateConfig
+from train import config as train_config
+from train import devices, seeds
+from train.config import TrainConfig
+from train.data.zero_shot import ZeroShotData, scale, validation_task
+from train.errors import UserError
+from train.feed import DeviceFeed
+from train.loop import Task, fit, load_state
+from train.run_directory import RunDirectory
+from train.steps import cada_vae
+from train.steps.cada_vae import IMAGE
+
+NAME = "cada_vae_gzsl"
+ABOUT = cli.About(
+    name=NAME,
+    paper="CADA-VAE: generalised zero- and few-shot learning (CVPR 2019)",
+    data="3D Shapes classes, rendered; or xlsa17 files, npz",
+    time="quick: about 4 min on 2 CPU cores",
+)
+VALIDATION = "validation"
+"""The stage of a run whose VAEs see the training part of the validation task only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(cli.RunConfig):
+    """CADA-VAE on a zero-shot benchmark."""
+
+    preset: Literal["quick", "paper", "cub", "sun", "awa1", "awa2"] = "quick"
+    """`cub`, `sun`, `awa1`, `awa2`: the published protocol; `paper`: its constants on any data; `quick`: named
+    departures, minutes on two CPU cores."""
+    model: cada_vae.CADAVAEConfig = field(default_factory=cada_vae.CADAVAEConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+
+
+PAPER = Config(
+    preset="paper",
+    train=TrainConfig(steps=0, batch_size=50, inner_steps=100, evaluate_every=0),
+)
+QUICK = replace(
+    PAPER,
+    preset="quick",
+    seeds=3,
+    evaluate=replace(PAPER.evaluate, unseen_samples=(200, 400, 800), max_passes=60),
+)
+
+
+def _benchmark(name: Literal["cub", "sun", "awa1", "awa2"]) -> Config:
+    settings: Any = ("gzsl", "zsl", "gfsl", "fsl")
+    return replace(
+        PAPER,
+        preset=name,
+        data=replace(PAPER.data, source="xlsa17"),
+        evaluate=replace(PAPER.evaluate, stopping=name, settings=settings),
+    )
+
+
+PRESETS: dict[str, Config] = {
+    "quick": QUICK,
+    "paper": PAPER,
+    **{name: _benchmark(name) for name in ("cub", "sun", "awa1", "awa2")},
+}
+CHANGEABLE = (*(name for name in train_config.RESUMABLE if name != "train.steps"), "evaluate", "preset")
+
+
+def main(argv: Sequence[str]) -> None:
+    """config -> data -> VAEs -> classifier on latents -> report."""
+    config, resumed = cli.parse(Config, PRESETS, NAME, __doc__ or "", argv)
+    cli.prepare(config)
+    mesh = devices.data_mesh()
+    check(config)
+    data = zero_shot.open_data(config.data)
+    for part in stages(config, data).values():
+        zero_shot.check_settings(config.evaluate, part)
+    run = cli.open_or_create(config, resumed, NAME, CHANGEABLE)
+    with cli.training(run, config) as run:
+        cli.announce(config, run, cli.published(config, PRESETS))
+        for stage, part in stages(config, data).items():
+            cli.say(
+                f"training on {len(part.trainval):,} examples of {len(part.seen)} {stage or 'training'} classes"
+            )
+            train(config, part, run.in_stage(stage), mesh)
+        report(run, config, data)
+
+
+def stages(config: Config, data: ZeroShotData) -> dict[str, ZeroShotData]:
+    """The tasks that VAEs are trained for: the validation task, where that is what chooses, and the task itself."""
+    if config.evaluate.stopping != "validation":
+        return {"": data}
+    return {VALIDATION: scale(validation_task(data)), "": data}
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Examples (image features, attributes of their class) for the feed."""
+
+    data: ZeroShotData
+
+    @property
+    def arrays(self) -> Mapping[str, np.ndarray]:
+        """What lives on the device."""
+        return {IMAGE: self.data.features, "labels": self.data.labels, **self.data.attributes}
+
+    def take(self, arrays: Mapping[str, Array], index: Int[Array, "B"]) -> dict[str, Array]:
+        """{modality: [B, d]}."""
+        labels = arrays["labels"][index]
+        sides = {name: arrays[name][labels] for name in self.data.attributes}
+        return {IMAGE: arrays[IMAGE][index], **sides}
+
+
+def train(config: Config, data: ZeroShotData, run: RunDirectory, mesh: Mesh) -> None:
+    """Trains one set of VAEs per seed, each step on a fresh random subset of the training rows."""
+    feed = DeviceFeed.place(Pairs(data), data.trainval, config.train.batch_size, mesh, order="subsets")
+    fit(
+        task(config, data),
+        feed,
+        None,
+        seeds.seed_keys(config.seed, config.seeds),
+        schedule(config, data),
+        run,
+        mesh,
+        first_seed=config.seed,
+        profile=config.profile,
+        tensorboard=config.tensorboard,
+    )
+
+
+def task(config: Config, data: ZeroShotData) -> Task:
+    """What `fit` trains."""
+    sizes = {IMAGE: data.features.shape[1], **{name: a.shape[1] for name, a in data.attributes.items()}}
+    step = partial(
+        cada_vae.train_step, config=config.model, sizes=sizes, steps_per_epoch=steps_per_epoch(config, data)
+    )
+    return Task(init=partial(cada_vae.init_state, config=config.model, sizes=sizes), train_step=step)
+
+
+def steps_per_epoch(config: Config, data: ZeroShotData) -> int:
+    """As many as it takes to see the training rows once, did the subsets not overlap."""
+    return -(-len(data.trainval) // config.train.batch_size)
+
+
+def schedule(config: Config, data: ZeroShotData) -> TrainConfig:
+    """The settings of training with the number of steps that --model.epochs means for these data."""
+    steps = config.train.steps or config.model.epochs * steps_per_epoch(config, data)
+    return replace(config.train, steps=steps)
+
+
+def report(run: RunDirectory, config: Config, data: ZeroShotData) -> None:
+    """Trains the classifiers on latents of the newest checkpoints, and writes results, figures and report."""
+    if jax.process_index() != 0:
+        return
+    trained = {}
+    for stage, part in stages(config, data).items():
+        state = load(run.in_stage(stage), config, part)
+        trained[stage] = LatentModel(config.model, state.params, state.key), part
+    results = zero_shot.evaluate(trained[""], trained.get(VALIDATION), config.evaluate, config.seed)
+    settings, reference = (cli.settings_of(c) for c in (config, cli.published(config, PRESETS)))
+    zero_shot_report.write_everything(
+        run, trained[""][0], data, results, config.evaluate, config.seed, settings, reference
+    )
+
+
+def load(run: RunDirectory, config: Config, data: ZeroShotData) -> cada_vae.CADAVAEState:
+    """The stacked state of the newest checkpoint of a stage, on the default device."""
+    keys = seeds.seed_keys(config.seed, config.seeds)
+    return load_state(task(config, data), keys, schedule(config, data), run, "last")
+
+
+def evaluate(run: RunDirectory, config: Config) -> None:
+    """Measures a run again, with other settings of evaluation."""
+    saved = run.config["evaluate"]["stopping"]
+    if config.evaluate.stopping == "validation" != saved:
+        remedy = "give fixed, or train a run with --evaluate.stopping validation"
+        raise UserError("--evaluate.stopping", "validation", f"the run was made with {saved}", remedy)
+    data = zero_shot.open_data(config.data)
+    for part in stages(config, data).values():
+        zero_shot.check_settings(config.evaluate, part)
+    report(run, config, data)
+
+
+def check(config: Config) -> None:
+    """Raises UserError for settings that can't be run."""
+    cli.check(config)
+    cada_vae.check(config.model)
+    if config.train.evaluate_every:
+        remedy = "give 0; the classifier is what is validated, see --evaluate.stopping"
+        raise UserError("--train.evaluate-every", config.train.evaluate_every, "is of no use here", remedy)
+    cli.check_least(
+        [
+            ("--train.steps", config.train.steps, 0),
+            ("--model.epochs", config.model.epochs, 1),
+            ("--model.latent-dim", config.model.latent_dim, 1),
+        ]
+    )
+    cli.check_positive([("--model.learning-rate", config.model.learning_rate)])
+    # The published batch of 50 divides over few numbers of devices; these models are small enough for every device.
+    train_config.check(replace(config.train, steps=config.train.steps or 1), devices=1)
+
+
+if __name__ == "__main__":
+    cli.main(main)
