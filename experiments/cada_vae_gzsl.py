@@ -6,6 +6,7 @@ res101.mat and att_splits.mat) is the published protocol of that benchmark, with
 passes. `paper` takes the same constants on any data, and chooses that number on validation classes, which are carved
 out of the training classes; `quick` is that for three seeds and, besides the passes, chooses how many latents the
 unseen classes get. Nothing is ever chosen on test data.
+Training lasts `--model.epochs` times the steps that see the training rows once, or `--train.steps` where that is not 0.
 The embedded data are `shapes3d-procedural-zero-shot`: classes of the rendered 3D Shapes world, with features of a
 frozen map.
 """
@@ -97,15 +98,18 @@ def main(argv: Sequence[str]) -> None:
     data = zero_shot.open_data(config.data)
     for part in stages(config, data).values():
         zero_shot.check_settings(config.evaluate, part)
+        if config.train.batch_size > len(part.trainval):
+            problem = f"a random subset of {len(part.trainval)} training rows can't have as many"
+            raise UserError("--train.batch-size", config.train.batch_size, problem, "give a smaller one")
     run = cli.open_or_create(config, resumed, NAME, CHANGEABLE)
     with cli.training(run, config) as run:
         cli.announce(config, run, cli.published(config, PRESETS))
+        states = {}
         for stage, part in stages(config, data).items():
-            cli.say(
-                f"training on {len(part.trainval):,} examples of {len(part.seen)} {stage or 'training'} classes"
-            )
-            train(config, part, run.in_stage(stage), mesh)
-        report(run, config, data)
+            what = "the training part of the validation task" if stage else "all training rows"
+            cli.say(f"training on {what}: {len(part.trainval):,} examples of {len(part.seen)} classes")
+            states[stage] = devices.on_one_device(train(config, part, run.in_stage(stage), mesh))
+        report(run, config, data, states)
 
 
 def stages(config: Config, data: ZeroShotData) -> dict[str, ZeroShotData]:
@@ -133,10 +137,10 @@ class Pairs:
         return {IMAGE: arrays[IMAGE][index], **sides}
 
 
-def train(config: Config, data: ZeroShotData, run: RunDirectory, mesh: Mesh) -> None:
+def train(config: Config, data: ZeroShotData, run: RunDirectory, mesh: Mesh) -> cada_vae.CADAVAEState:
     """Trains one set of VAEs per seed, each step on a fresh random subset of the training rows."""
     feed = DeviceFeed.place(Pairs(data), data.trainval, config.train.batch_size, mesh, order="subsets")
-    fit(
+    fitted = fit(
         task(config, data),
         feed,
         None,
@@ -148,6 +152,7 @@ def train(config: Config, data: ZeroShotData, run: RunDirectory, mesh: Mesh) -> 
         profile=config.profile,
         tensorboard=config.tensorboard,
     )
+    return fitted.last
 
 
 def task(config: Config, data: ZeroShotData) -> Task:
@@ -170,51 +175,71 @@ def schedule(config: Config, data: ZeroShotData) -> TrainConfig:
     return replace(config.train, steps=steps)
 
 
-def report(run: RunDirectory, config: Config, data: ZeroShotData) -> None:
-    """Trains the classifiers on latents of the newest checkpoints, and writes results, figures and report."""
+def report(
+    run: RunDirectory, config: Config, data: ZeroShotData, states: Mapping[str, cada_vae.CADAVAEState]
+) -> None:
+    """Trains the classifiers on latents of each stage's VAEs, and writes results, figures and report."""
     if jax.process_index() != 0:
         return
-    trained = {}
-    for stage, part in stages(config, data).items():
-        state = load(run.in_stage(stage), config, part)
-        trained[stage] = LatentModel(config.model, state.params, state.key), part
-    results = zero_shot.evaluate(trained[""], trained.get(VALIDATION), config.evaluate, config.seed)
-    settings, reference = (cli.settings_of(c) for c in (config, cli.published(config, PRESETS)))
+    parts = stages(config, data)
+    steps = {
+        stage: (int(states[stage].step[0]), schedule(config, part).steps) for stage, part in parts.items()
+    }
+    for stage, (step, whole) in steps.items():
+        if step < whole:
+            cli.say(f"  the VAEs {stage or 'of the report'} were trained for {step} of {whole} steps only")
+    trained = {
+        stage: (LatentModel(config.model, states[stage].params, states[stage].key), part)
+        for stage, part in parts.items()
+    }
+    measured = zero_shot.evaluate(trained[""], trained.get(VALIDATION), config.evaluate, config.seed)
     zero_shot_report.write_everything(
-        run, trained[""][0], data, results, config.evaluate, config.seed, settings, reference
+        run,
+        trained[""][0],
+        trained[""][1],
+        measured,
+        zero_shot_report.About(
+            config=config.evaluate,
+            first_seed=config.seed,
+            steps=steps,
+            benchmark=config.preset if config.preset in zero_shot_report.PUBLISHED else None,
+            settings=cli.settings_of(config),
+            reference=cli.settings_of(cli.published(config, PRESETS)),
+        ),
     )
 
 
-def load(run: RunDirectory, config: Config, data: ZeroShotData) -> cada_vae.CADAVAEState:
-    """The stacked state of the newest checkpoint of a stage, on the default device."""
-    keys = seeds.seed_keys(config.seed, config.seeds)
-    return load_state(task(config, data), keys, schedule(config, data), run, "last")
-
-
 def evaluate(run: RunDirectory, config: Config) -> None:
-    """Measures a run again, with other settings of evaluation."""
-    saved = run.config["evaluate"]["stopping"]
-    if config.evaluate.stopping == "validation" != saved:
-        remedy = "give fixed, or train a run with --evaluate.stopping validation"
-        raise UserError("--evaluate.stopping", "validation", f"the run was made with {saved}", remedy)
+    """Measures a run again, from the newest checkpoints, with other settings of evaluation."""
     data = zero_shot.open_data(config.data)
-    for part in stages(config, data).values():
+    keys, states = seeds.seed_keys(config.seed, config.seeds), {}
+    for stage, part in stages(config, data).items():
         zero_shot.check_settings(config.evaluate, part)
-    report(run, config, data)
+        if stage and not run.in_stage(stage).checkpoints.is_dir():
+            problem = "the run was made without, and has no VAEs that never saw the validation classes"
+            remedy = f"give fixed, or --resume {run.path} with --evaluate.stopping validation to train them"
+            raise UserError("--stopping", "validation", problem, remedy)
+        states[stage] = load_state(
+            task(config, part), keys, schedule(config, part), run.in_stage(stage), "last"
+        )
+    report(run, config, data, states)
 
 
 def check(config: Config) -> None:
     """Raises UserError for settings that can't be run."""
     cli.check(config)
     cada_vae.check(config.model)
-    if config.train.evaluate_every:
+    if config.train.evaluate_every or config.train.patience:
+        flag = "--train.evaluate-every" if config.train.evaluate_every else "--train.patience"
         remedy = "give 0; the classifier is what is validated, see --evaluate.stopping"
-        raise UserError("--train.evaluate-every", config.train.evaluate_every, "is of no use here", remedy)
+        raise UserError(
+            flag, config.train.evaluate_every or config.train.patience, "is of no use here", remedy
+        )
     cli.check_least(
         [
             ("--train.steps", config.train.steps, 0),
             ("--model.epochs", config.model.epochs, 1),
-            ("--model.latent-dim", config.model.latent_dim, 1),
+            ("--model.latent-dim", config.model.latent_dim, 2),
         ]
     )
     cli.check_positive([("--model.learning-rate", config.model.learning_rate)])

@@ -23,7 +23,7 @@ from train.loop import NonFiniteError
 from train.report import departures
 from train.run_directory import RunDirectory, check_resume, create_run, open_run, update_config
 
-EXPERIMENTS = ("gwae_3dshapes", "cada_vae_gzsl")
+EXPERIMENTS = ("gwae_3dshapes", "cada_vae_gzsl", "mi_gaussian")
 
 
 @dataclass(frozen=True, kw_only=True)

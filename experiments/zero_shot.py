@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments import cli
-from experiments.latent_classifier import LatentModel, Outcome, Setting, run_classifiers
+from experiments.latent_classifier import LatentModel, Outcome, Setting, make_problem, run_classifiers
 from train.data.shapes3d_classes import shapes3d_classes
 from train.data.xlsa17 import read_npz, read_xlsa17
 from train.data.zero_shot import ZeroShotData, few_shot, scale
@@ -98,28 +98,33 @@ def open_data(config: DataConfig) -> ZeroShotData:
 def settings_of(config: EvaluateConfig) -> list[Setting]:
     """Every setting that is asked for."""
     out = []
-    for kind in config.settings:
+    for kind in dict.fromkeys(config.settings):
         generalised = kind in ("gzsl", "gfsl")
-        shots = config.shots if kind in ("gfsl", "fsl") else (0,)
+        shots = tuple(dict.fromkeys(config.shots)) if kind in ("gfsl", "fsl") else (0,)
         out += [Setting(generalised, n) for n in shots]
     return out
 
 
 def check_settings(config: EvaluateConfig, data: ZeroShotData) -> None:
-    """Raises UserError for an evaluation that can't be made."""
+    """Raises UserError for an evaluation that can't be made on a task."""
+    for flag, given in (
+        ("--evaluate.settings", config.settings),
+        ("--evaluate.unseen-samples", config.unseen_samples),
+        ("--evaluate.shots", config.shots),
+    ):
+        if not given:
+            raise UserError(flag, "nothing", "is empty", "leave it out, or give one or more")
     cli.check_least(
         [
             ("--evaluate.passes", config.passes, 1),
             ("--evaluate.max-passes", config.max_passes, 1),
             ("--evaluate.samples", config.samples, 1),
             ("--evaluate.classifier.batch-size", config.classifier.batch_size, 1),
-            ("--evaluate.unseen-samples", min(config.unseen_samples, default=0), 1),
-            ("--evaluate.shots", min(config.shots, default=0), 1),
+            ("--evaluate.unseen-samples", min(config.unseen_samples), 1),
+            ("--evaluate.shots", min(config.shots), 1),
         ]
     )
     cli.check_positive([("--evaluate.classifier.learning-rate", config.classifier.learning_rate)])
-    if not config.settings:
-        raise UserError("--evaluate.settings", "nothing", "there is nothing to measure", "give at least gzsl")
     if config.stopping != "validation" and len(config.unseen_samples) > 1:
         given = " ".join(map(str, config.unseen_samples))
         remedy = "give one number, or --evaluate.stopping validation"
@@ -127,11 +132,29 @@ def check_settings(config: EvaluateConfig, data: ZeroShotData) -> None:
             "--evaluate.unseen-samples", given, "only validation can choose among several", remedy
         )
     for setting in settings_of(config):
-        if setting.shots:
-            few_shot(data, setting.shots, seed=0)
-            if config.stopping in OFFICIAL_PASSES and setting.shots not in OFFICIAL_PASSES[config.stopping]:
-                remedy = "give 1, 2, 5 or 10, or --evaluate.stopping validation"
-                raise UserError("--evaluate.shots", setting.shots, "has no official number of passes", remedy)
+        _check_setting(setting, config, data)
+
+
+def _check_setting(setting: Setting, config: EvaluateConfig, data: ZeroShotData) -> None:
+    if setting.shots:
+        few_shot(data, setting.shots, seed=0)
+        if config.stopping in OFFICIAL_PASSES and setting.shots not in OFFICIAL_PASSES[config.stopping]:
+            remedy = "give 1, 2, 5 or 10, or --evaluate.stopping validation"
+            raise UserError("--evaluate.shots", setting.shots, "has no official number of passes", remedy)
+    for unseen_samples in candidates(setting, config):
+        problem, _ = make_problem(data, setting, (config.samples, unseen_samples), seed=0)
+        if setting.generalised and len(problem.labels) < config.classifier.batch_size:
+            raise UserError(
+                "--evaluate.classifier.batch-size",
+                config.classifier.batch_size,
+                f"{setting.name} has {len(problem.labels)} latents to learn from, less than a batch",
+                "give a smaller one, or more --evaluate.samples",
+            )
+
+
+def candidates(setting: Setting, config: EvaluateConfig) -> tuple[int, ...]:
+    """Numbers of latents from the attributes of each unseen class; GZSL alone departs from `config.samples`."""
+    return config.unseen_samples if setting == Setting(generalised=True) else (config.samples,)
 
 
 def choose(
@@ -148,16 +171,14 @@ def choose(
       validation: where validation chooses, the validation task and VAEs that were trained on its training part.
       first_seed: of the run.
     """
-    candidates = config.unseen_samples if setting == Setting(generalised=True) else (config.samples,)
+    samples = candidates(setting, config)
     if validation is not None:
-        tried = [
-            _best_pass(setting, config, samples, *validation, first_seed=first_seed) for samples in candidates
-        ]
+        tried = [_best_pass(setting, config, n, *validation, first_seed=first_seed) for n in samples]
         return max(tried, key=lambda choice: choice.score)
     if config.stopping in OFFICIAL_PASSES:
         generalised, alone = OFFICIAL_PASSES[config.stopping][setting.shots]
-        return Choice(generalised if setting.generalised else alone, candidates[0])
-    return Choice(config.passes, candidates[0])
+        return Choice(generalised if setting.generalised else alone, samples[0])
+    return Choice(config.passes, samples[0])
 
 
 def _best_pass(

@@ -4,6 +4,7 @@ import math
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,43 +30,61 @@ PUBLISHED: Mapping[str, tuple[float, float, float]] = {
     "awa1": (0.728, 0.573, 0.641),
     "awa2": (0.750, 0.558, 0.639),
 }
-"""S, U, H of GZSL in the paper (table 2)."""
+"""S, U, H of GZSL in the paper."""
 RULES: Mapping[str, Rule] = {"distance": "euclidean", "cosine": "cosine"}
 SUPERVISED = "supervised (LDA, half of the unseen test images)"
+TERMS = ("loss", "reconstruction", "kl", "cross_alignment", "distribution_alignment")
 SHOWN_CLASSES = 12
 """Classes of each kind in the picture of the latent space."""
 
 
+@dataclass(frozen=True)
+class About:
+    """What the report says of the run.
+
+    Attributes:
+      config: of the evaluation.
+      first_seed: of the run.
+      steps: of each stage's VAEs, (done, wanted).
+      benchmark: whose published numbers stand beside the run's; None for none.
+      settings: of the run, as JSON holds them.
+      reference: the published ones, likewise.
+    """
+
+    config: EvaluateConfig
+    first_seed: int
+    steps: Mapping[str, tuple[int, int]]
+    benchmark: str | None
+    settings: Mapping[str, Any]
+    reference: Mapping[str, Any]
+
+
 def write_everything(
-    run: RunDirectory,
-    vae: LatentModel,
-    data: ZeroShotData,
-    measured: Sequence[Measured],
-    config: EvaluateConfig,
-    first_seed: int,
-    settings: Mapping[str, Any],
-    reference: Mapping[str, Any],
+    run: RunDirectory, vae: LatentModel, data: ZeroShotData, measured: Sequence[Measured], about: About
 ) -> None:
     """results.json, figures, report.html; prints the tables."""
     run.figures.mkdir(exist_ok=True)
+    for old in (*run.figures.glob("*-passes.png"), *run.figures.glob("*-confusion.png")):
+        old.unlink()
     baselines = _baselines(data)
-    write_json(run.path / "results.json", _results(vae, data, measured, baselines, first_seed))
-    table = _table(data, measured, baselines, config)
+    write_json(run.path / "results.json", _results(vae, data, measured, baselines, about))
+    table = _table(data, measured, baselines, about.benchmark)
     print(to_text(table), flush=True)
+    latents = _latent_space(run.figures / "latents.png", vae, data, about.first_seed)
     sections = [
         Section("Accuracy", tables=[table]),
-        *(_setting_section(run, item, data, config) for item in measured),
-        Section("Latent space", pictures=[_latent_space(run.figures / "latents.png", vae, data, first_seed)]),
+        *(_setting_section(run, item, data, about.config) for item in measured),
+        Section("Latent space", pictures=[latents]),
         *_loss_section(run),
     ]
     report = Report(
         title=f"CADA-VAE on {data.name}",
         summary=_summary(measured, len(vae.keys)),
-        settings=settings,
-        reference=reference,
+        settings=about.settings,
+        reference=about.reference,
         reference_name="published",
         environment={**run.environment, "run directory": run.path.name, "command": shlex.join(sys.argv)},
-        notes=_notes(data, measured, config),
+        notes=_notes(data, measured, about),
         sections=sections,
     )
     write_report(run.report, report)
@@ -93,7 +112,7 @@ def _results(
     data: ZeroShotData,
     measured: Sequence[Measured],
     baselines: Mapping[str, Accuracies],
-    first_seed: int,
+    about: About,
 ) -> dict[str, Any]:
     """Every number of the report; accuracies in [0, 1], per seed."""
 
@@ -113,7 +132,8 @@ def _results(
 
     return {
         "data": data.name,
-        "seeds": [first_seed + i for i in range(len(vae.keys))],
+        "seeds": [about.first_seed + i for i in range(len(vae.keys))],
+        "steps": {stage or "training": done for stage, (done, _) in about.steps.items()},
         "settings": {item.setting.name: numbers(item) for item in measured},
         "baselines": {name: values._asdict() for name, values in baselines.items()},
     }
@@ -123,7 +143,7 @@ def _table(
     data: ZeroShotData,
     measured: Sequence[Measured],
     baselines: Mapping[str, Accuracies],
-    config: EvaluateConfig,
+    benchmark: str | None,
 ) -> Table:
     """Accuracies in percent, the model's settings first, then what they are compared with."""
     rows: list[list[Cell]] = []
@@ -132,19 +152,19 @@ def _table(
         cells = (s, u, h, math.nan) if item.setting.generalised else (math.nan, math.nan, math.nan, u)
         name, choice = f"CADA-VAE, {item.setting.name}", item.choice
         rows.append([name, *cells, choice.passes, choice.unseen_samples])
-    if config.stopping in PUBLISHED:
-        numbers = (100 * value for value in PUBLISHED[config.stopping])
-        rows.append([f"published, {config.stopping.upper()}", *numbers, math.nan, "", ""])
+    if benchmark:
+        numbers = (100 * value for value in PUBLISHED[benchmark])
+        rows.append([f"the paper on {benchmark.upper()}, GZSL", *numbers, math.nan, "", ""])
     for name, values in baselines.items():
         rows.append([name, *(100 * value for value in values), "", ""])
     caption = (
         f"Per-class accuracy in percent on test rows of {data.name}: S of {len(data.seen)} seen classes, U of "
         f"{len(data.unseen)} unseen ones, all told apart; H their harmonic mean; ZSL among the unseen classes alone"
     )
-    columns = ["", "S", "U", "H", "ZSL", "passes", "latents"]
+    columns = ["", "S", "U", "H", "ZSL", "passes", "latents from attributes"]
     note = (
-        "Mean and 95 % interval over seeds. Passes of the classifier, and latents of each unseen class that it learned "
-        "from; ridge regression with alpha 1, untuned."
+        "Mean and 95 % interval over seeds. Passes of the classifier, and latents that it learned each unseen class "
+        "from by its attributes; ridge regression with alpha 1, untuned."
     )
     return Table(caption, columns, rows, note)
 
@@ -229,10 +249,9 @@ def _latent_space(path: Path, vae: LatentModel, data: ZeroShotData, first_seed: 
 def _loss_section(run: RunDirectory) -> list[Section]:
     """The terms over training; nothing where the log is gone."""
     series = read_metrics(run.metrics)
-    names = [name for name in series if name != "loss" and not name.startswith("weight")]
     if not series:
         return []
-    drawn = {name: Curve(*series[name]) for name in ("loss", *names)}
+    drawn = {name: Curve(*series[name]) for name in TERMS if name in series}
     caption = (
         "Terms of the loss, summed over the batch, while the VAEs trained. The loss rises with the weights of its "
         "terms: that is the warm-up, not divergence."
@@ -249,18 +268,22 @@ def _summary(measured: Sequence[Measured], seeds: int) -> list[str]:
     return [" ".join([*lines, f"{seeds} seed{'s' if seeds > 1 else ''}."])]
 
 
-def _notes(data: ZeroShotData, measured: Sequence[Measured], config: EvaluateConfig) -> list[str]:
+def _notes(data: ZeroShotData, measured: Sequence[Measured], about: About) -> list[str]:
     notes = [
         f"Data: {data.name}, {len(data.features):,} images of {len(data.seen)} seen and {len(data.unseen)} unseen "
-        f"classes; {len(data.trainval):,} training, "
-        f"{len(data.test_seen):,} and {len(data.test_unseen):,} test rows.",
+        f"classes; {len(data.trainval):,} training, {len(data.test_seen):,} and {len(data.test_unseen):,} test rows.",
         "Features are scaled to [0, 1] by the training rows alone.",
     ]
-    if config.stopping == "validation":
+    if about.config.stopping == "validation":
+        several = len(about.config.unseen_samples) > 1
+        what = "Passes, and for GZSL the latents of each unseen class," if several else "The passes"
         notes.append(
-            "Passes and latents of each unseen class were chosen on validation classes, by VAEs that never saw those: "
-            "nothing was chosen on test rows."
+            f"{what} were chosen on validation classes, by VAEs that never saw those: nothing was chosen on test rows."
         )
+    for stage, (done, wanted) in about.steps.items():
+        if done < wanted:
+            whose = "that chose on validation classes" if stage else "that were tested"
+            notes.append(f"The VAEs {whose} were trained for {done:,} of {wanted:,} steps only.")
     if data.name == EMBEDDED:
         notes.append(
             "The images are rendered and their features are those of a fixed random map: numbers on them are not "

@@ -95,7 +95,7 @@ class NonFiniteError(Exception):
         )
         super().__init__(
             f"{term} of seed {seed} is not finite at step {step}; {kept} in {run.checkpoints}. "
-            "Start a new run with a smaller --model.learning-rate, or with --model.dtype float32."
+            "Start a new run with a smaller --model.learning-rate, or in float32 where it was not."
         )
         self.step, self.term = step, term
 
@@ -290,6 +290,8 @@ class _Loop(Generic[State]):
             if pending:
                 self._record(*pending, progress)
         self._save(improved)
+        if interrupt.requested:  # while the last state was saved: what comes after training can wait
+            raise Interrupted(interrupt.requested, self.step, self.run)
         best = self.best if self.config.evaluate_every else self.carry.averaged()
         return Fitted(self.carry.averaged(), best, self.step, time.monotonic() - began)
 

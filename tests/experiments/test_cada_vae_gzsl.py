@@ -4,13 +4,16 @@ import json
 import signal
 import subprocess
 
-import jax
 import numpy as np
 import pytest
 from scipy.io import savemat
 
-from experiments import cada_vae_gzsl, encode, evaluate
+from experiments import cada_vae_gzsl, encode, evaluate, zero_shot, zero_shot_report
+from experiments.latent_classifier import Setting
 from tests.experiments.commands import run, said_on_failure, start, wait_for
+from train.errors import UserError
+from train.steps.cada_vae import CADAVAEConfig
+from train.steps.cada_vae_classifier import ClassifierConfig
 
 TINY = (
     *("--model.latent-dim", "4", "--model.image-hidden", "12", "10", "--model.side-hidden", "8", "6"),
@@ -128,6 +131,8 @@ def test_standard_files_and_two_kinds_of_attributes(tmp_path):
     run("cada_vae_gzsl", *TINY, *flags, *official, "--run-dir", tmp_path / "run")
     assert results(tmp_path / "run")["settings"]["ZSL"]["passes"] == 39
     assert not (tmp_path / "run" / "validation").exists()
+    with pytest.raises(UserError, match="never saw the validation classes"):
+        evaluate.main([str(tmp_path / "run"), "--stopping", "validation"])
 
 
 @pytest.mark.parametrize(
@@ -140,7 +145,14 @@ def test_standard_files_and_two_kinds_of_attributes(tmp_path):
         (["--data.source", "npz", "--data.path", "nowhere.npz"], "nowhere.npz"),
         (["--train.evaluate-every", "5"], "--train.evaluate-every"),
         (["--train.batch-size", "1"], "--train.batch-size"),
+        (["--train.batch-size", "5000"], "--train.batch-size"),
+        (["--train.patience", "3"], "--train.patience"),
         (["--model.image-hidden", "5"], "--model.image-hidden"),
+        (["--model.kl.factor", "nan"], "--model.kl.factor"),
+        (["--model.latent-dim", "1"], "--model.latent-dim"),
+        (["--evaluate.samples", "1", "--evaluate.unseen-samples", "1"], "--evaluate.classifier.batch-size"),
+        (["--evaluate.settings"], "--evaluate.settings"),
+        (["--data.attributes", "att", "attributes"], "--data.attributes"),
         (["--model.epochs", "0"], "--model.epochs"),
         (["--model.learning-rate", "nan"], "--model.learning-rate"),
         (["--evaluate.shots", "0"], "--evaluate.shots"),
@@ -184,9 +196,47 @@ def test_commands_on_images_refuse_the_run(trained, tmp_path, monkeypatch, capsy
     assert "official" in said_on_failure(evaluate.main, official, monkeypatch, capsys)
 
 
+PASSES = """
+0  21 30  33 25  23 22  29 39
+1  22 96  40 81  34 46  44 96
+2  29 61  56 59  39 31  69 79
+5  29 78  89 62  64 73  99 100
+10 79 94  100 50  85 67  86 78
+"""
+"""Shots, then passes generalised and of unseen classes alone: SUN, AWA1, CUB, AWA2."""
+
+
+@pytest.mark.parametrize("line", PASSES.split("\n")[1:-1], ids=lambda line: line.split()[0])
+def test_official_passes_and_latents(line):
+    shots, *passes = map(int, line.split())
+    for name, generalised, alone in zip(
+        ("sun", "awa1", "cub", "awa2"), passes[::2], passes[1::2], strict=True
+    ):
+        config = cada_vae_gzsl.PRESETS[name].evaluate
+        latents = 200 if shots else 400
+        assert zero_shot.choose(Setting(True, shots), config, None, 0)[:2] == (generalised, latents)
+        assert zero_shot.choose(Setting(False, shots), config, None, 0)[:2] == (alone, 200)
+
+
 def test_published_settings_are_those_of_the_paper():
-    for name in ("cub", "sun", "awa1", "awa2"):
+    for name in ("paper", "cub", "sun", "awa1", "awa2"):
         preset = cada_vae_gzsl.PRESETS[name]
-        assert preset.evaluate.stopping == name and preset.data.source == "xlsa17"
-        assert preset.model.epochs == 100 and preset.train.batch_size == 50
-    assert jax.tree.leaves(cada_vae_gzsl.PAPER.evaluate.unseen_samples) == [400]
+        assert preset.model == CADAVAEConfig() and preset.model.epochs == 100
+        assert preset.train.batch_size == 50 and preset.train.steps == 0
+        assert preset.evaluate.samples == 200 and preset.evaluate.unseen_samples == (400,)
+        assert preset.evaluate.classifier == ClassifierConfig(learning_rate=1e-3, batch_size=32)
+        assert preset.data.source == ("procedural" if name == "paper" else "xlsa17")
+        assert preset.evaluate.stopping == ("validation" if name == "paper" else name)
+    # U, S, H of the paper's table.
+    table = {"cub": (51.6, 53.5, 52.4), "sun": (47.2, 35.7, 40.6), "awa1": (57.3, 72.8, 64.1)}
+    table["awa2"] = (55.8, 75.0, 63.9)
+    ours = {name: (100 * u, 100 * s, 100 * h) for name, (s, u, h) in zero_shot_report.PUBLISHED.items()}
+    assert {name: tuple(np.round(row, 1)) for name, row in ours.items()} == table
+
+
+def test_validation_features_are_scaled_by_their_own_training_rows(data):
+    config = cada_vae_gzsl.Config(data=zero_shot.DataConfig(source="npz", path=data[-1]))
+    part = cada_vae_gzsl.stages(config, zero_shot.open_data(config.data))["validation"]
+    rows = part.features[part.trainval]
+    np.testing.assert_allclose(rows.min(0), 0, atol=1e-6)
+    np.testing.assert_allclose(rows.max(0), 1, atol=1e-6)

@@ -1,10 +1,18 @@
 """What the classifier on latents learns from, and the accuracies that are made of its predictions."""
 
+from dataclasses import replace
+
+import jax
 import numpy as np
 import pytest
 
-from experiments.latent_classifier import Setting, make_problem
+from experiments import latent_classifier
+from experiments.latent_classifier import LatentModel, Setting, make_problem, run_classifiers
 from train.data.zero_shot import ZeroShotData
+from train.metrics.zero_shot import harmonic_mean
+from train.seeds import seed_keys
+from train.steps.cada_vae import CADAVAEConfig, init_state
+from train.steps.cada_vae_classifier import ClassifierConfig, predict
 
 
 def small():
@@ -64,3 +72,80 @@ def test_shots_leave_the_test_rows_and_follow_the_seen_images(generalised):
     np.testing.assert_array_equal(classes[problem.labels[-14:]], [1] * 4 + [4] * 4 + [1] * 3 + [4] * 3)
     other, _ = make_problem(small(), Setting(generalised, 2), (4, 3), seed=6)
     assert set(other.unseen) != set(problem.unseen)
+
+
+SIZES = {"image": 3, "attributes": 2, "sentences": 2}
+CONFIG = CADAVAEConfig(latent_dim=4, image_hidden=(6, 5), side_hidden=(5, 4))
+
+
+def two_kinds():
+    random = np.random.default_rng(0)
+    tables = {name: random.normal(size=(5, 2)).astype(np.float32) for name in ("attributes", "sentences")}
+    return replace(small(), features=random.random((20, 3), np.float32), attributes=tables)
+
+
+def models(seed, seeds):
+    keys = seed_keys(seed, seeds)
+    states = jax.vmap(lambda key: init_state(key, CONFIG, SIZES))(keys)
+    # Small variances, so that samples lie near their means.
+    params = jax.tree_util.tree_map_with_path(
+        lambda path, a: a - 8 if "logvar" in str(path) and "bias" in str(path) else a, states.params
+    )
+    return LatentModel(CONFIG, params, states.key)
+
+
+def test_latents_are_samples_of_what_they_are_labelled_with(monkeypatch):
+    data, setting, vae = two_kinds(), Setting(True), models(0, 1)
+    runs = []
+    monkeypatch.setattr(latent_classifier, "_one_pass", spy(runs))
+    run_classifiers(vae, data, setting, (3, 4), 1, ClassifierConfig(batch_size=4), 0)
+    ((run, _),) = runs
+    problem, _ = make_problem(data, setting, (3, 4), 0)
+    means = {name: vae.means(name, table)[0] for name, table in data.attributes.items()}
+    images = vae.means("image", data.features)[0]
+    # Two kinds of attributes take turns.
+    sides = [means[name][k] for k, name in zip(problem.classes, ["attributes", "sentences"] * 4, strict=True)]
+    expected = np.concatenate([images[problem.images], np.stack(sides)])
+    np.testing.assert_allclose(run.z, expected, atol=0.02)
+    np.testing.assert_allclose(run.seen, images[problem.seen], atol=1e-6)
+    np.testing.assert_allclose(run.unseen, images[problem.unseen], atol=1e-6)
+
+
+@pytest.mark.parametrize("generalised", [True, False])
+def test_batches_wrap_around_for_unseen_classes_alone(generalised, monkeypatch):
+    runs = []
+    monkeypatch.setattr(latent_classifier, "_one_pass", spy(runs))
+    run_classifiers(
+        models(0, 1), two_kinds(), Setting(generalised), (3, 4), 1, ClassifierConfig(batch_size=4), 0
+    )
+    assert [wrap for _, wrap in runs] == [not generalised]
+
+
+def spy(runs):
+    """In place of a pass: keeps what it was given, and learns nothing."""
+
+    def one_pass(run, config, wrap):
+        jax.debug.callback(lambda run: runs.append((run, wrap)), run)
+        return run, (predict(run.state, run.seen), predict(run.state, run.unseen))
+
+    return one_pass
+
+
+@pytest.mark.parametrize("setting", [Setting(True), Setting(True, 1), Setting(False, 2)])
+def test_a_seed_of_many_is_the_single_run(setting):
+    def curves(seed, seeds):
+        config = ClassifierConfig(batch_size=4, learning_rate=0.1)
+        return run_classifiers(models(seed, seeds), two_kinds(), setting, (3, 4), 3, config, seed)
+
+    both, one = curves(3, 2), curves(4, 1)
+    np.testing.assert_allclose(both.unseen[1], one.unseen[0], atol=1e-6)
+    np.testing.assert_allclose(both.score[1], one.score[0], atol=1e-6)
+
+
+def test_the_score_is_the_harmonic_mean_and_the_confusion_of_the_shown_pass():
+    config = ClassifierConfig(batch_size=4, learning_rate=0.1)
+    out = run_classifiers(models(0, 2), two_kinds(), Setting(True), (3, 4), 4, config, 0, shown=3)
+    np.testing.assert_allclose(out.score, harmonic_mean(out.seen, out.unseen), atol=1e-6)
+    diagonal = np.diagonal(out.confusion)
+    np.testing.assert_allclose(diagonal[[0, 2, 3]].mean(), out.seen[:, 2].mean(), atol=1e-6)
+    np.testing.assert_allclose(diagonal[[1, 4]].mean(), out.unseen[:, 2].mean(), atol=1e-6)

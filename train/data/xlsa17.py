@@ -25,6 +25,7 @@ ROWS = {"trainval": "trainval_loc", "test_seen": "test_seen_loc", "test_unseen":
 VALIDATION = ("train_loc", "val_loc")
 
 Path = str | pathlib.Path
+RESERVED = ("image", "labels")
 
 
 def read_xlsa17(folder: Path, attributes: Sequence[str] = ("att",)) -> ZeroShotData:
@@ -49,10 +50,10 @@ def read_xlsa17(folder: Path, attributes: Sequence[str] = ("att",)) -> ZeroShotD
     features = images.take_matrix("features")
     splits = _read_mat(place / SPLITS_FILE, (*ROWS.values(), *VALIDATION, "allclasses_names"))
     tables, origins = {}, {}
-    for name in attributes:
+    for name, kind in _kinds(attributes).items():
         file, key = name.rsplit(":", 1) if ":" in name else (SPLITS_FILE, name)
-        tables[_kind(name)] = _read_mat(place / file, (key,)).take_matrix(key)
-        origins[_kind(name)] = f"{key!r} of {file}"
+        tables[kind] = _read_mat(place / file, (key,)).take_matrix(key)
+        origins[kind] = f"{key!r} of {file}"
     data = _assemble(place.name, features, tables, images, splits, "allclasses_names")
     origins |= {field: f"{field!r} of {FEATURES_FILE}" for field in ("features", "labels")}
     check(data, folder, origins | {field: f"{key!r} of {SPLITS_FILE}" for field, key in ROWS.items()})
@@ -73,18 +74,26 @@ def read_npz(path: Path, features: str = "features", attributes: Sequence[str] =
     Raises:
       UserError: as `read_xlsa17`.
     """
+    kinds = _kinds(attributes)
     keys = (features, *attributes, "labels", *ROWS.values(), *VALIDATION, "class_names")
     fields = _read_npz(pathlib.Path(path).expanduser(), keys)
     table = fields.take_matrix(features)
-    tables = {_kind(key): fields.take_matrix(key) for key in attributes}
+    tables = {kind: fields.take_matrix(key) for key, kind in kinds.items()}
     data = _assemble(fields.path.stem, table, tables, fields, fields, "class_names")
-    origins = {"features": repr(features), **{_kind(key): repr(key) for key in attributes}}
+    origins = {"features": repr(features), **{kind: repr(key) for key, kind in kinds.items()}}
     check(data, path, origins | {field: repr(key) for field, key in ROWS.items()})
     return data
 
 
-def _kind(name: str) -> str:
-    return ATTRIBUTES if name == "att" else name
+def _kinds(names: Sequence[str]) -> dict[str, str]:
+    """What each kind of class description is called here."""
+    kinds = {name: ATTRIBUTES if name == "att" else name for name in names}
+    if len(set(kinds.values())) < len(names):
+        problem = "name one kind of class description twice"
+        raise UserError("--data.attributes", " ".join(names), problem, "name each once")
+    for kind in set(kinds.values()) & set(RESERVED):
+        raise UserError("--data.attributes", kind, "is what the images are called here", "rename that array")
+    return kinds
 
 
 def _assemble(

@@ -114,7 +114,9 @@ def few_shot(data: ZeroShotData, shots: int, seed: int) -> tuple[ZeroShotData, I
             held = (
                 f"unseen {_class(data, label)} has {len(block)} test images, and one must stay for the test"
             )
-            raise UserError("--evaluate.shots", shots, held, f"take at most {len(block) - 1} or leave the class out")
+            raise UserError(
+                "--evaluate.shots", shots, held, f"take at most {len(block) - 1} or leave the class out"
+            )
     support = np.concatenate([block[:shots] for block in blocks.values()])
     rest = data.test_unseen[~np.isin(data.test_unseen, support)]
     return dataclasses.replace(data, test_unseen=rest), support

@@ -6,10 +6,12 @@ from train.figures.confusion import confusion
 from train.figures.grids import image_grid
 from train.figures.loss_curves import Curve, curves
 from train.figures.scatter import class_scatter
+from train.figures.staircase import Staircase, staircases
 
 __all__ = [
     "Curve",
     "Panel",
+    "Staircase",
     "bands",
     "class_scatter",
     "confusion",
@@ -18,4 +20,5 @@ __all__ = [
     "heat_map",
     "image_grid",
     "latent_histograms",
+    "staircases",
 ]

@@ -102,7 +102,7 @@ def supervised_reference(
     U is of the other, random half.
 
     Raises:
-      UserError: a random half lacks one of the unseen classes.
+      UserError: a random half lacks one of the unseen classes, or there are no more images than classes.
     """
     shuffled = np.random.RandomState(seed).permutation(test_unseen)
     trained, tested = np.split(shuffled, [len(shuffled) // 2])
@@ -112,10 +112,15 @@ def supervised_reference(
             problem = "has too few test images to be in both halves of the supervised reference"
             raise UserError("class", int(lost[0]), problem, "give a larger set")
     rows = np.concatenate([trainval, trained])
+    if len(rows) <= len(np.unique(labels[rows])):
+        problem = "are too few images for the supervised reference"
+        raise UserError("training rows", len(rows), problem, "give a larger set")
     model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=SHRINKAGE).fit(features[rows], labels[rows])
     scores = np.full((len(features), int(labels.max()) + 1), -np.inf)
     for block in (test_seen, tested):
-        scores[np.ix_(block, model.classes_)] = model.decision_function(features[block])
+        values = model.decision_function(features[block])
+        # Of two classes scikit-learn gives the second one's score alone.
+        scores[np.ix_(block, model.classes_)] = values if values.ndim == 2 else np.stack([-values, values], 1)
     return _accuracies(scores, labels, np.unique(labels[trainval]), test_seen, tested)
 
 

@@ -1,5 +1,6 @@
 """AMSGrad (Reddi, Kale & Kumar 2018) as PyTorch defines it."""
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -36,7 +37,9 @@ def amsgrad(
         mu = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.mu, updates)
         nu = jax.tree.map(lambda v, g: b2 * v + (1 - b2) * g**2, state.nu, updates)
         nu_max = jax.tree.map(jnp.maximum, state.nu_max, nu)
-        step_size, root = learning_rate / (1 - b1**count), jnp.sqrt(1 - b2**count)
+        # 1 - b^t, where b = 0.999 rounded to float32 would cost two digits at the first steps.
+        correction1, correction2 = (-jnp.expm1(count * math.log(b)) for b in (b1, b2))
+        step_size, root = learning_rate / correction1, jnp.sqrt(correction2)
         updates = jax.tree.map(lambda m, v: -step_size * m / (jnp.sqrt(v) / root + eps), mu, nu_max)
         return updates, AMSGradState(count, mu, nu, nu_max)
 

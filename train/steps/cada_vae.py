@@ -109,8 +109,8 @@ def check(config: CADAVAEConfig) -> None:
         if weight.end <= weight.start:
             remedy = f"give at least {weight.start + 1}"
             raise UserError(f"{flag}.end", weight.end, f"is not behind the start {weight.start}", remedy)
-        if weight.factor < 0:
-            raise UserError(f"{flag}.factor", weight.factor, "is negative", "give 0 to leave the term out")
+        if not 0 <= weight.factor < float("inf"):
+            raise UserError(f"{flag}.factor", weight.factor, "is no weight", "give 0 to leave the term out")
 
 
 def encoder(config: CADAVAEConfig, modality: str) -> Encoder:

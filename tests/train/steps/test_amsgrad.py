@@ -43,18 +43,24 @@ class AMSGrad(chex.TestCase):
     @chex.variants(with_jit=True, without_jit=True)
     def test_loop(self):
         ours = self.variant(lambda: trajectory(amsgrad(RATE)))()
-        np.testing.assert_allclose(ours, loop(GRADIENTS), rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(ours, loop(GRADIENTS), rtol=1e-6, atol=1e-7)
 
     @chex.variants(with_jit=True, without_jit=True)
     def test_vmap(self):
         many = jnp.stack([jnp.asarray(GRADIENTS, jnp.float32), jnp.asarray(-2 * GRADIENTS, jnp.float32)])
         ours = self.variant(jax.vmap(lambda g: trajectory(amsgrad(RATE), g)))(many)
-        np.testing.assert_allclose(ours, [loop(GRADIENTS), loop(-2 * GRADIENTS)], rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(ours, [loop(GRADIENTS), loop(-2 * GRADIENTS)], rtol=1e-6, atol=1e-7)
 
 
 def test_other_constants():
     ours = trajectory(amsgrad(0.1, b1=0.5, b2=0.9, eps=1e-2))
     np.testing.assert_allclose(ours, loop(GRADIENTS, 0.1, 0.5, 0.9, 1e-2), rtol=1e-5, atol=1e-6)
+
+
+def test_the_first_step_is_exact():
+    """The learning rate along the sign of the gradient, to the last digits of float32."""
+    first = trajectory(amsgrad(RATE))[0]
+    np.testing.assert_allclose(first, -RATE * np.sign(GRADIENTS[0]), rtol=5e-7)
 
 
 def test_the_denominator_never_shrinks():

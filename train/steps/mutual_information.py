@@ -1,0 +1,343 @@
+"""One update of an estimator of mutual information, and the estimators of two studies with their published settings.
+
+Cheng et al., "CLUB", ICML 2020 (`club_study`) and Poole et al., "On Variational Bounds of Mutual Information", ICML
+2019 (`poole_study`). In both, a step estimates on a fresh batch and then learns from that batch.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from jaxtyping import Array, Float, PyTree
+
+from jaxmodels.critics import Concatenated, ConditionalGaussian, Initialisation, LogBaseline, Separable
+from objectives.mutual_information import lower, upper
+from objectives.mutual_information.conditional import gaussian_learning_loss, gaussian_scores
+
+Metrics = dict[str, jax.Array]
+Network = Literal["separable", "concatenated"]
+CriticBound = Literal["nwj", "tuba", "infonce", "js", "smile", "mine", "dv-sampled", "interpolated"]
+ConditionalBound = Literal["club", "club-sampled", "leave-one-out", "leave-one-out-coded", "vub", "infonce"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Critic:
+    """A bound that a critic f(x, y) maximises; the defaults are those of the notebook of Poole et al.
+
+    Attributes:
+      bound: a function of `objectives.mutual_information.lower`.
+      network: of the critic.
+      hidden: its hidden layers.
+      embedding: width of what a separable critic multiplies.
+      positive: its scores pass a softplus, as in CLUB's InfoNCE.
+      joint_among_marginal: NWJ averages over all K^2 pairs, as in CLUB's code.
+      baseline: hidden layers of log a(y), for `tuba` and `interpolated`.
+      alpha_logit: of `interpolated`.
+      shift: of `js`.
+      clip: of `smile`.
+      ema_rate: of `mine`.
+      initialisation: of all networks.
+      learning_rate: of Adam.
+      epsilon: of Adam; that of Keras.
+    """
+
+    bound: CriticBound
+    network: Network = "separable"
+    hidden: tuple[int, ...] = (256, 256)
+    embedding: int = 32
+    positive: bool = False
+    joint_among_marginal: bool = False
+    baseline: tuple[int, ...] = (512, 512)
+    alpha_logit: float = 0.0
+    shift: float = 1.0
+    clip: float = 5.0
+    ema_rate: float = 0.01
+    initialisation: Initialisation = "glorot"
+    learning_rate: float = 5e-4
+    epsilon: float = 1e-7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditional:
+    """An estimate with a learned Gaussian q(y|x); the defaults are those of the notebook of CLUB.
+
+    Attributes:
+      bound: a function of `objectives.mutual_information.upper`, or InfoNCE with scores log q(y_i|x_j).
+      hidden: hidden layers of the mean and of the log-variance; the published hidden size of 15 is (7,).
+      learning_rate: of Adam.
+      epsilon: of Adam; that of PyTorch.
+    """
+
+    bound: ConditionalBound
+    hidden: tuple[int, ...] = (7,)
+    learning_rate: float = 0.005
+    epsilon: float = 1e-8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """The same with the true p(y|x) of correlated Gaussians: nothing is learned.
+
+    Attributes:
+      bound: see `Conditional`.
+    """
+
+    bound: ConditionalBound
+
+
+Estimator = Critic | Conditional | Known
+
+
+@dataclass(frozen=True, kw_only=True)
+class CLUBStudy:
+    """Settings of the toy study of CLUB."""
+
+    hidden_size: int = 15
+    """Hidden units of a critic; the two networks of q(y|x) have half as many each, rounded down. The published small
+    bias of CLUB belongs to this size: q under-fits."""
+    learning_rate: float = 0.005
+    """Of Adam."""
+    wide_hidden_size: int = 256
+    """Hidden size of the wide q, which fits."""
+    wide_learning_rate: float = 1e-3
+    """Of Adam, for the wide q."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PooleStudy:
+    """Settings of the toy study of Poole et al."""
+
+    network: Network = "concatenated"
+    """The critic: one network of [x, y], or the product of two embeddings."""
+    hidden: tuple[int, ...] = (256, 256)
+    """Hidden layers of a critic."""
+    embedding: int = 32
+    """Width of the embeddings of a separable critic."""
+    baseline: tuple[int, ...] = (512, 512)
+    """Hidden layers of the learned log-baseline of TUBA and I_alpha."""
+    learning_rate: float = 5e-4
+    """Of Adam."""
+
+
+def club_study(config: CLUBStudy) -> dict[str, Estimator]:
+    """The estimators of CLUB's toy study by name; `L1Out, coded` is the one that its figure shows."""
+    critic = {
+        "network": "concatenated",
+        "hidden": (config.hidden_size,),
+        "initialisation": "torch",
+        "learning_rate": config.learning_rate,
+        "epsilon": 1e-8,
+    }
+    q = {"hidden": (config.hidden_size // 2,), "learning_rate": config.learning_rate}
+    wide = {"hidden": (config.wide_hidden_size // 2,), "learning_rate": config.wide_learning_rate}
+    return {
+        "NWJ": Critic(bound="nwj", joint_among_marginal=True, **critic),
+        "MINE": Critic(bound="dv-sampled", **critic),
+        "InfoNCE": Critic(bound="infonce", positive=True, **critic),
+        "L1Out, coded": Conditional(bound="leave-one-out-coded", **q),
+        "L1Out": Conditional(bound="leave-one-out", **q),
+        "VUB": Conditional(bound="vub", **q),
+        "CLUB": Conditional(bound="club", **q),
+        "CLUBSample": Conditional(bound="club-sampled", **q),
+        "CLUB, wide q": Conditional(bound="club", **wide),
+    }
+
+
+def poole_study(config: PooleStudy) -> dict[str, Estimator]:
+    """The estimators of Poole et al. by name, and two more on their critics: MINE's moving average, and SMILE.
+
+    `JS` adds the 1 that their notebook leaves out (`JS, notebook`). `TNCE` has the true conditional.
+    """
+    shared = {
+        "network": config.network,
+        "hidden": config.hidden,
+        "embedding": config.embedding,
+        "baseline": config.baseline,
+        "learning_rate": config.learning_rate,
+    }
+    return {
+        "NWJ": Critic(bound="nwj", **shared),
+        "TUBA": Critic(bound="tuba", **shared),
+        "InfoNCE": Critic(bound="infonce", **shared),
+        "JS": Critic(bound="js", **shared),
+        "JS, notebook": Critic(bound="js", shift=0.0, **shared),
+        "I_0.01": Critic(bound="interpolated", alpha_logit=-5.0, **shared),
+        "I_0.50": Critic(bound="interpolated", alpha_logit=0.0, **shared),
+        "I_0.99": Critic(bound="interpolated", alpha_logit=5.0, **shared),
+        "MINE": Critic(bound="mine", **shared),
+        "SMILE": Critic(bound="smile", **shared),
+        "TNCE": Known(bound="infonce"),
+    }
+
+
+class MIState(flax.struct.PyTreeNode):
+    """params: {"critic", "baseline"}, {"q"}, or nothing; log_ema: MINE's, of no meaning before its first batch."""
+
+    step: jax.Array
+    params: PyTree
+    optimiser: PyTree
+    log_ema: jax.Array
+    key: jax.Array
+
+
+def make_modules(estimator: Estimator, dim: int) -> dict[str, nn.Module]:
+    """The networks of an estimator for y of `dim` dimensions."""
+    match estimator:
+        case Critic(network="separable"):
+            critic = Separable(estimator.hidden, estimator.embedding, estimator.initialisation)
+        case Critic():
+            critic = Concatenated(estimator.hidden, estimator.initialisation)
+        case Conditional():
+            return {"q": ConditionalGaussian(dim, estimator.hidden)}
+        case Known():
+            return {}
+    if estimator.bound in ("tuba", "interpolated"):
+        return {"critic": critic, "baseline": LogBaseline(estimator.baseline, estimator.initialisation)}
+    return {"critic": critic}
+
+
+def init_state(key: jax.Array, estimator: Estimator, dim: int) -> MIState:
+    """A fresh state for x and y of `dim` dimensions. The key initialises it and seeds every later update."""
+    run_key, *keys = jax.random.split(key, 3)
+    row = jnp.zeros((2, dim))
+    inputs = {"critic": (row, row), "baseline": (row,), "q": (row,)}
+    params = {
+        name: module.init(own, *inputs[name])["params"]
+        for own, (name, module) in zip(keys, make_modules(estimator, dim).items(), strict=False)
+    }
+    return MIState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        optimiser=optimiser(estimator).init(params),
+        log_ema=jnp.zeros(()),
+        key=run_key,
+    )
+
+
+def optimiser(estimator: Estimator) -> optax.GradientTransformation:
+    """Adam with the study's learning rate and epsilon."""
+    if isinstance(estimator, Known):
+        return optax.identity()
+    return optax.adam(estimator.learning_rate, eps=estimator.epsilon)
+
+
+def train_step(state: MIState, batch: PyTree, estimator: Estimator) -> tuple[MIState, Metrics]:
+    """The estimate on batch["x"], batch["y"] [k, d], then one update on the same batch.
+
+    Args:
+      state: before the update.
+      batch: x and y, and the scalars rho and mutual_information of their distribution: `Known` needs rho, nothing
+        else looks at either.
+      estimator: what is estimated and learned.
+
+    Returns:
+      The state, and the metrics estimate, loss and mutual_information, in nats but for the loss.
+    """
+    key = jax.random.fold_in(state.key, state.step)
+    gradient, (metrics, log_ema) = jax.grad(objective, has_aux=True)(
+        state.params, state.log_ema, batch, key, estimator, state.step == 0
+    )
+    updates, optimiser_state = optimiser(estimator).update(gradient, state.optimiser, state.params)
+    state = state.replace(
+        step=state.step + 1,
+        params=optax.apply_updates(state.params, updates),
+        optimiser=optimiser_state,
+        log_ema=log_ema,
+    )
+    return state, {**metrics, "mutual_information": batch["mutual_information"]}
+
+
+def objective(
+    params: PyTree,
+    log_ema: Float[Array, ""],
+    batch: PyTree,
+    key: jax.Array,
+    estimator: Estimator,
+    is_first: Array | bool = False,
+) -> tuple[Float[Array, ""], tuple[Metrics, Float[Array, ""]]]:
+    """What is minimised, with the metrics and MINE's new moving average.
+
+    Of a critic the loss is minus the bound. Of q it is the learning loss of CLUB's code, minus twice the mean
+    log-likelihood up to a constant, and the estimate has no part in it. `is_first` starts MINE's average anew.
+    """
+    x, y = batch["x"], batch["y"]
+    modules = make_modules(estimator, y.shape[-1])
+    networks = {name: module.bind({"params": params[name]}) for name, module in modules.items()}
+    match estimator:
+        case Critic():
+            value, log_ema = critic_bound(networks, log_ema, is_first, x, y, key, estimator)
+            loss = -value
+        case Conditional():
+            mu, logvar = networks["q"](x)
+            loss = jnp.mean(gaussian_learning_loss(y, mu, logvar))
+            value = conditional_bound(estimator.bound, y, mu, logvar, key)
+        case Known():
+            logvar = jnp.broadcast_to(jnp.log1p(-(batch["rho"] ** 2)), y.shape)
+            loss = jnp.zeros(())
+            value = conditional_bound(estimator.bound, y, batch["rho"] * x, logvar, key)
+    return loss, ({"estimate": value, "loss": loss}, log_ema)
+
+
+def critic_bound(
+    networks: dict[str, nn.Module],
+    log_ema: Float[Array, ""],
+    is_first: Array | bool,
+    x: Float[Array, "k d"],
+    y: Float[Array, "k d"],
+    key: jax.Array,
+    estimator: Critic,
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """The bound, and MINE's new moving average; `key` draws the marginal samples of CLUB's MINE."""
+    critic = networks["critic"]
+    assert isinstance(critic, Separable | Concatenated)
+    u, v = critic.encode(x, y)
+    if estimator.bound == "dv-sampled":
+        index = upper.negative_index(key, len(y), "uniform")
+        return lower.dv_sampled(critic.paired(u, v), critic.paired(u, v[index])), log_ema
+    scores = critic.score(u, v)
+    scores = jax.nn.softplus(scores) if estimator.positive else scores
+    match estimator.bound:
+        case "nwj":
+            value = lower.nwj(scores, "all" if estimator.joint_among_marginal else "off-diagonal")
+        case "tuba":
+            value = lower.tuba(scores, networks["baseline"](y))
+        case "infonce":
+            value = lower.infonce(scores)
+        case "js":
+            value = lower.js(scores, estimator.shift)
+        case "smile":
+            value = lower.smile(scores, estimator.clip)
+        case "mine":
+            # The state holds a finite number before the first batch, as checkpoints must.
+            log_ema = jnp.where(is_first, -jnp.inf, log_ema)
+            value, log_ema = lower.mine(scores, log_ema, estimator.ema_rate)
+        case "interpolated":
+            value = lower.interpolated(scores, networks["baseline"](y), estimator.alpha_logit)
+    return value, log_ema
+
+
+def conditional_bound(
+    bound: ConditionalBound,
+    y: Float[Array, "k d"],
+    mu: Float[Array, "k d"],
+    logvar: Float[Array, "k d"],
+    key: jax.Array,
+) -> Float[Array, ""]:
+    """The estimate with q(y|x_i) = N(mu_i, diag exp(logvar_i)); `key` draws the negatives of sampled CLUB."""
+    match bound:
+        case "club":
+            return upper.vclub(y, mu, logvar)
+        case "club-sampled":
+            return jnp.mean(upper.vclub_sampled(y, mu, logvar, upper.negative_index(key, len(y))))
+        case "leave-one-out":
+            return upper.leave_one_out(gaussian_scores(y, mu, logvar))
+        case "leave-one-out-coded":
+            return upper.leave_one_out_coded(gaussian_scores(y, mu, logvar))
+        case "vub":
+            return jnp.mean(upper.vub(mu, logvar))
+        case "infonce":
+            return lower.infonce(gaussian_scores(y, mu, logvar))
