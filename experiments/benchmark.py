@@ -22,6 +22,7 @@ from jaxtyping import PyTree
 from experiments import cli
 from jaxmodels.layers.convolution import Form, convolution_form
 from train.data.shuffle import epoch_index
+from train.feed import ORDER
 from train.seeds import over_seeds, seed_keys, unstack
 from train.steps import cada_vae, gwae
 from train.tables import Table, to_text
@@ -202,10 +203,11 @@ def _updates(
     """`count` updates, each on a fresh random subset of the rows, as the experiment's feed draws them."""
 
     def body(_: jax.Array, state: cada_vae.CADAVAEState) -> cada_vae.CADAVAEState:
-        key = jax.random.fold_in(state.key, state.step)
-        index = epoch_index(jax.random.fold_in(key, 1), 0, config.batch_size, config.rows)
+        order_key = jax.random.fold_in(jax.random.fold_in(state.key, ORDER), state.step)
+        index = epoch_index(order_key, 0, config.batch_size, config.rows)
         batch = jax.tree.map(lambda a: a[index], data)
-        return cada_vae.train_step(state, batch, config.model, sizes, steps_per_epoch=108)[0]
+        steps_per_epoch = -(-config.rows // config.batch_size)
+        return cada_vae.train_step(state, batch, config.model, sizes, steps_per_epoch)[0]
 
     return jax.lax.fori_loop(0, count, body, state)
 

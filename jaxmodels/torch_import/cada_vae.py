@@ -1,8 +1,8 @@
-"""The official CADA-VAE state dict (PyTorch) to our parameters and back.
+"""Weights of the official CADA-VAE (PyTorch layout) to our parameters and back.
 
-Names are `{prefix}_{enc/h, enc/mu, enc/logvar, dec/h, dec/out}.{weight, bias}`, where the prefix stands for the
-modality: "img" for image features, "att" for attributes. Torch keeps a kernel as (out, in), we as (in, out). Encoders
-of two hidden layers have no official names.
+Names, as in this project's reference files, are `{prefix}_{enc/h, enc/mu, enc/logvar, dec/h, dec/out}.{weight, bias}`,
+where the prefix stands for the modality: "img" for image features, "att" for attributes. Torch keeps a kernel as
+(out, in), we as (in, out). Encoders of two hidden layers have no such names.
 """
 
 from collections.abc import Iterator, Mapping

@@ -94,6 +94,7 @@ def test_evaluate_measures_again_and_otherwise(trained):
     assert results(trained) == before
 
 
+@pytest.mark.slow
 def test_seeds_of_one_program_are_the_single_runs(trained, data, tmp_path):
     run("cada_vae_gzsl", *TINY, *data, "--seed", 1, "--run-dir", tmp_path / "one")
 

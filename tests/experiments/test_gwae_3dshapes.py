@@ -139,6 +139,7 @@ def test_own_npz_without_a_full_factor_grid_gets_its_report(tmp_path):
     assert "mig" in scores and "factor_vae" not in scores
 
 
+@pytest.mark.slow
 def test_gwae_of_two_seeds_from_start_to_report(tmp_path):
     small = (
         "--train.steps",

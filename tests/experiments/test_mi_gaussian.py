@@ -69,6 +69,7 @@ def test_every_estimator_of_a_seed_sees_the_same_truth(trained):
         assert truth == [1.0] * (len(lines) // 2) + [2.0] * (len(lines) // 2)
 
 
+@pytest.mark.slow
 def test_killed_run_resumes_to_the_same_results(trained, tmp_path):
     cut = tmp_path / "cut"
     quiet = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
@@ -82,6 +83,7 @@ def test_killed_run_resumes_to_the_same_results(trained, tmp_path):
     assert (cut / "gaussian" / "club" / "club" / "end.json").read_text() == finished
 
 
+@pytest.mark.slow
 def test_an_estimator_that_diverges_does_not_end_the_run(tmp_path):
     flags = (
         "--estimators",

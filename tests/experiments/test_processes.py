@@ -8,9 +8,11 @@ import sys
 import numpy as np
 import pytest
 
+from tests.experiments import test_cada_vae_gzsl as zero_shot
 from tests.experiments.commands import ENVIRONMENT, run
 from tests.experiments.test_gwae_3dshapes import TINY
 
+IMAGES = (*TINY, "--evaluate.votes", 0, "--evaluate.no-baselines")
 VAE = ("--model.objective", "vae", "--model.batch-norm")
 GWAE = ("--model.critic-steps", "1")
 
@@ -20,14 +22,13 @@ def losses(folder):
     return np.asarray([line["loss"] for line in lines if "loss" in line])
 
 
-def compare(tmp_path, steps, rtol, settings):
-    settings = (*TINY, *settings, "--train.steps", steps, "--evaluate.votes", 0, "--evaluate.no-baselines")
-    run("gwae_3dshapes", *settings, "--run-dir", tmp_path / "one")
+def compare(name, settings, rtol, tmp_path):
+    run(name, *settings, "--run-dir", tmp_path / "one")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     flags = ("--distributed.coordinator", f"127.0.0.1:{port}", "--distributed.processes", "2")
-    command = [sys.executable, "-m", "experiments.gwae_3dshapes", *map(str, settings), *flags]
+    command = [sys.executable, "-m", f"experiments.{name}", *map(str, settings), *flags]
     command += ["--run-dir", str(tmp_path / "two")]
     processes = [
         subprocess.Popen(
@@ -43,9 +44,18 @@ def compare(tmp_path, steps, rtol, settings):
 
 
 def test_vae_with_batch_norm(tmp_path):
-    compare(tmp_path, 3, 1e-5, VAE)
+    compare("gwae_3dshapes", (*IMAGES, *VAE, "--train.steps", 3), 1e-5, tmp_path)
 
 
 @pytest.mark.slow
 def test_gwae_twenty_steps(tmp_path):
-    compare(tmp_path, 20, 1e-4, GWAE)
+    compare("gwae_3dshapes", (*IMAGES, *GWAE, "--train.steps", 20), 1e-4, tmp_path)
+
+
+@pytest.mark.slow
+def test_cada_vae_with_its_two_stages(tmp_path):
+    np.savez(tmp_path / "small.npz", **zero_shot.benchmark())
+    data = ("--data.source", "npz", "--data.path", tmp_path / "small.npz")
+    compare("cada_vae_gzsl", (*zero_shot.TINY, *data), 1e-5, tmp_path)
+    one, two = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("one", "two"))
+    assert one["settings"] == two["settings"]
