@@ -34,7 +34,7 @@ ABOUT = cli.About(
     name=NAME,
     paper="CLUB (ICML 2020) and variational bounds (ICML 2019) of mutual information",
     data="correlated Gaussians and their cubes, drawn",
-    time="quick: about 5 min on 2 CPU cores",
+    time="quick: minutes on 2 CPU cores",
 )
 
 
