@@ -290,7 +290,8 @@ class _Loop(Generic[State]):
             if pending:
                 self._record(*pending, progress)
         self._save(improved)
-        if interrupt.requested:  # while the last state was saved: what comes after training can wait
+        # While the last state was saved; several processes would have to agree, and go on to the end instead.
+        if interrupt.requested and jax.process_count() == 1:
             raise Interrupted(interrupt.requested, self.step, self.run)
         best = self.best if self.config.evaluate_every else self.carry.averaged()
         return Fitted(self.carry.averaged(), best, self.step, time.monotonic() - began)
