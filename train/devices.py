@@ -1,12 +1,16 @@
 """The data-parallel mesh: one code for one device, eight, several processes, a pod."""
 
+import re
 from contextlib import AbstractContextManager
 
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
+from train.errors import UserError
+
 AXIS = "data"
+ITEMS = "items"
 
 
 def data_mesh() -> Mesh:
@@ -15,6 +19,28 @@ def data_mesh() -> Mesh:
     The axis type is Auto: a mesh with explicit axes breaks flax's Dropout.
     """
     return jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
+
+
+def item_mesh(shape: str) -> Mesh:
+    """The mesh of `data=4,items=2`: batches over the one axis, the items of a catalogue over the other.
+
+    An axis that is not named is of size 1; the empty text is `data_mesh`.
+
+    Raises:
+      UserError: it is no such text, or the sizes don't multiply to the number of devices.
+    """
+    if not shape:
+        return data_mesh()
+    match = re.fullmatch(r"(?:data=(\d+))?,?(?:items=(\d+))?", shape)
+    if match is None:
+        raise UserError("--mesh", shape, "is no mesh", "give e.g. data=4,items=2")
+    data, items = (int(size or 1) for size in match.groups())
+    if data * items != jax.device_count():
+        problem = f"has {data * items} devices, and there are {jax.device_count()}"
+        raise UserError("--mesh", shape, problem, f"give e.g. data=1,items={jax.device_count()}")
+    if items > 1 and jax.process_count() > 1:
+        raise UserError("--mesh", shape, "divides items over processes", "give items=1, or one process")
+    return jax.make_mesh((data, items), (AXIS, ITEMS), axis_types=(AxisType.Auto, AxisType.Auto))
 
 
 def use_mesh(mesh: Mesh) -> AbstractContextManager:
@@ -39,15 +65,21 @@ def across_devices(batch: PyTree) -> PyTree:
     global batch, and every mean, batch norm and pairwise loss is over the global batch. A batch that does not
     divide over the devices stays whole on each.
     """
-    mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty or mesh.size == 1:
-        return batch
 
     def divide(a: jax.Array) -> jax.Array:
-        whole = a.shape[0] % mesh.size != 0
-        return a if whole else jax.lax.with_sharding_constraint(a, PartitionSpec(AXIS))
+        if not rows_divide(a.shape[0]):
+            return a
+        rest = (PartitionSpec.UNCONSTRAINED,) * (a.ndim - 1)
+        return jax.lax.with_sharding_constraint(a, PartitionSpec(AXIS, *rest))
 
-    return jax.tree.map(divide, batch)
+    mesh = jax.sharding.get_abstract_mesh()
+    return batch if mesh.empty or mesh.size == 1 else jax.tree.map(divide, batch)
+
+
+def rows_divide(rows: int) -> bool:
+    """Whether so many rows divide over the axis "data" of the mesh in use."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return not mesh.empty and rows % mesh.shape[AXIS] == 0
 
 
 def on_one_device(tree: PyTree) -> PyTree:

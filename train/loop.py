@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.experimental import multihost_utils
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Int, PyTree
 
 from train.checkpoint import Checkpoints
@@ -60,7 +60,10 @@ class Task(Generic[State]):
     init: Callable[[jax.Array], State]
     train_step: Callable[[State, PyTree], tuple[State, dict[str, jax.Array]]]
     eval_step: Callable[[State, PyTree, jax.Array], dict[str, jax.Array]] | None = None
-    """For `evaluate_every`; without it a run is never validated while it trains."""
+    """For `evaluate_every`; without it a run is never validated while it trains. Of its metrics "loss" decides what
+    is best; "weight", where there is one, counts the real examples of a padded batch."""
+    partition: Callable[[PyTree], PyTree] | None = None
+    """The PartitionSpec of every leaf of a state, where not every device holds all of it."""
 
 
 class Carry(flax.struct.PyTreeNode, Generic[State]):
@@ -163,7 +166,8 @@ class _Loop(Generic[State]):
         self.best_saved = -1
         self.order_keys = order_keys(self.keys)
         init = over_seeds(self._init, (0,), len(self.keys))
-        self._fresh = jax.jit(init, out_shardings=replicated(self.mesh))
+        self.shardings = self._shardings()
+        self._fresh = jax.jit(init, out_shardings=self.shardings)
         self._chunk = self._jit_chunk()
         self._validate = jax.jit(
             over_seeds(self._validate_one, (0, None), len(self.keys)), out_shardings=replicated(self.mesh)
@@ -199,7 +203,7 @@ class _Loop(Generic[State]):
         return jax.lax.fori_loop(0, count, body, (carry, history))
 
     def _validate_one(self, state: State, batches: PyTree) -> dict[str, jax.Array]:
-        """Plain mean over the validation batches, as in the official package."""
+        """Mean over the validation batches, plain as in the official GWAE package, or by their real examples."""
         assert self.task.eval_step is not None, "a task without eval_step has no evaluate_every"
         evaluate, key = self.task.eval_step, jax.random.fold_in(state.key, VALIDATION)
         count = jax.tree.leaves(batches)[0].shape[0]
@@ -209,14 +213,22 @@ class _Loop(Generic[State]):
             return None, evaluate(state, across_devices(batch), jax.random.fold_in(key, i))
 
         _, metrics = jax.lax.scan(one, None, (batches, jnp.arange(count)))
-        return jax.tree.map(jnp.mean, metrics)
+        weight = metrics.pop("weight", None)
+        return {name: jnp.average(values, weights=weight) for name, values in metrics.items()}
+
+    def _shardings(self) -> PyTree:
+        """Of a stacked carry: on every device, but for what the task divides."""
+        if self.task.partition is None:
+            return replicated(self.mesh)
+        specs = self.task.partition(jax.eval_shape(self._init, self.keys[0]))
+        return jax.tree.map(lambda spec: NamedSharding(self.mesh, PartitionSpec(None, *spec)), specs)
 
     def _jit_chunk(self) -> Callable:
         in_axes = (0, 0, 0 if self.feed.per_seed else None, None)
         return jax.jit(
             over_seeds(self._run_chunk, in_axes, len(self.keys)),
             donate_argnums=0,
-            out_shardings=replicated(self.mesh),
+            out_shardings=(self.shardings, replicated(self.mesh)),
         )
 
     # What runs on the host.
@@ -225,8 +237,6 @@ class _Loop(Generic[State]):
         """The newest good checkpoint, or a fresh state."""
         keys = jax.ShapeDtypeStruct(self.keys.shape, self.keys.dtype)
         abstract = jax.eval_shape(self._fresh, keys)
-        sharding = replicated(self.mesh)
-        abstract = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding), abstract)
         restored = self.last.restore(abstract)
         if restored is None:
             self.carry = self._fresh(self.keys)

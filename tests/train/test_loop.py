@@ -10,8 +10,9 @@ import pytest
 from jax.sharding import AxisType
 
 from tests.train import toy
+from train import item_shards
 from train.config import TrainConfig
-from train.devices import data_mesh
+from train.devices import data_mesh, item_mesh
 from train.interrupt import Interrupt, Interrupted
 from train.loop import NonFiniteError, fit, load_state
 from train.metrics_log import read_metrics
@@ -147,6 +148,30 @@ def test_early_stopping_ends_the_run_and_best_is_kept(tmp_path):
     best = load_state(task, toy.inputs(one_device(), config)[2], config, run, "best")
     np.testing.assert_array_equal(best.step, [6])
     np.testing.assert_array_equal(fitted.best.params["w"], best.params["w"])
+
+
+def test_validation_counts_the_real_examples_of_padded_batches(tmp_path):
+    def padded(state, batch, key):
+        return {"loss": state.step * 0.0 + batch["value"], "weight": batch["real"]}
+
+    task, mesh = dataclasses.replace(toy.TASK, eval_step=padded), one_device()
+    config = dataclasses.replace(CONFIG, steps=6)
+    feed, _, keys = toy.inputs(mesh, config, 1, 0, 10**9)
+    batches = {"value": jnp.asarray([1.0, 4.0]), "real": jnp.asarray([10.0, 5.0])}
+    run = run_at(tmp_path / "a")
+    fit(task, feed, batches, keys, config, run, mesh)
+    np.testing.assert_allclose(read_metrics(run.metrics)["validation/loss"][1], [[2.0]])
+
+
+def test_a_state_that_is_divided_over_devices_trains_and_resumes_as_on_one(tmp_path):
+    whole, _ = train(tmp_path / "a")
+    mesh = item_mesh("data=2,items=4")
+    task = dataclasses.replace(toy.TASK, partition=lambda state: item_shards.partition(state, 4))
+    run = run_at(tmp_path / "b")
+    train(tmp_path, dataclasses.replace(CONFIG, steps=12), task, mesh, run=run)
+    parts, _ = train(tmp_path, task=task, mesh=mesh, run=run)
+    assert {shard.data.shape for shard in parts.last.params["w"].addressable_shards} == {(1, 1)}
+    np.testing.assert_allclose(weights(parts), weights(whole), rtol=1e-5)
 
 
 def test_average_follows_its_formula(tmp_path):
