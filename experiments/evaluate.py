@@ -32,7 +32,19 @@ def main(argv: Sequence[str]) -> None:
     prog = f"python -m experiments.evaluate {argv[0]}"
     wanted = tyro.cli(type(saved.evaluate), default=saved.evaluate, prog=prog, args=list(argv[1:]))
     cli.cache_compilations()
-    experiment.evaluate(run, replace(saved, evaluate=wanted))
+    try:
+        experiment.evaluate(run, replace(saved, evaluate=wanted))
+    except UserError as error:
+        raise _as_said_here(error) from error
+
+
+def _as_said_here(error: UserError) -> UserError:
+    """The same error with this command's flags: those of an experiment are called --evaluate.something."""
+
+    def here(text: str) -> str:
+        return text.replace("--evaluate.", "--")
+
+    return UserError(here(error.field), error.value, here(error.problem), here(error.remedy))
 
 
 if __name__ == "__main__":

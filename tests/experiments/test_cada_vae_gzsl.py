@@ -195,6 +195,8 @@ def test_commands_on_images_refuse_the_run(trained, tmp_path, monkeypatch, capsy
     assert "cada_vae_gzsl" in said_on_failure(encode.main, arguments, monkeypatch, capsys)
     official = [trained, "--stopping", "cub", "--settings", "gfsl", "--shots", "3", "--unseen-samples", "16"]
     assert "official" in said_on_failure(evaluate.main, official, monkeypatch, capsys)
+    shots = [trained, "--settings", "fsl", "--shots", "0"]
+    assert "error: --shots" in said_on_failure(evaluate.main, shots, monkeypatch, capsys)
 
 
 PASSES = """
