@@ -5,11 +5,13 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from experiments import benchmark
 from train.steps import cada_vae, gwae
 
 
+@pytest.mark.slow
 def test_forms_differ_as_programs_and_agree_in_value():
     config = benchmark.GWAE(batch_size=2, model=gwae.GWAEConfig(latent_dim=2, prior="normal", critic_steps=1))
     state = jax.jit(partial(gwae.init_state, config=config.model))(jax.random.key(0))

@@ -105,6 +105,7 @@ def test_seeds_of_one_program_are_the_single_runs(trained, data, tmp_path):
     np.testing.assert_allclose(losses(trained)[:, 1], losses(tmp_path / "one")[:, 0], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_killed_run_resumes_to_the_same_results(trained, data, tmp_path):
     cut = tmp_path / "cut"
     quiet = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}

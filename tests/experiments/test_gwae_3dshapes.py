@@ -125,6 +125,7 @@ def test_bad_input_of_the_commands(trained, tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "z.npz").exists()
 
 
+@pytest.mark.slow
 def test_own_npz_without_a_full_factor_grid_gets_its_report(tmp_path):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (1000, 64, 64, 3), dtype=np.uint8)

@@ -43,6 +43,7 @@ def compare(name, settings, rtol, tmp_path):
     assert (tmp_path / "two" / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_vae_with_batch_norm(tmp_path):
     compare("gwae_3dshapes", (*IMAGES, *VAE, "--train.steps", 3), 1e-5, tmp_path)
 

@@ -68,7 +68,7 @@ def image(x):
     return jnp.asarray(x.transpose(0, 2, 3, 1))
 
 
-@pytest.fixture(params=CONFIGS)
+@pytest.fixture(params=["neural64", pytest.param("gmp64", marks=pytest.mark.slow)])
 def run(request, shared):
     return one_step(shared, request.param)
 
@@ -166,6 +166,7 @@ def test_main_gradient_norms(run):
     assert len(keys) == {"neural64": 34, "gmp64": 29}[name_of(run)]
 
 
+@pytest.mark.slow
 def test_mixing_logits_get_no_gradient(shared):
     run = one_step(shared, "gmp64")
     assert not np.any(run.after.optimiser[0].nu["prior"]["logits"])
@@ -232,6 +233,7 @@ def test_running_statistics_of_the_neural_prior(shared):
     np.testing.assert_allclose(names["sampler.net.7.running_var"], official, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_running_statistics_of_the_mixture_prior(shared):
     """Six calls of the sampler alone: one with the first parameters, five with the updated ones."""
     run = one_step(shared, "gmp64")

@@ -36,6 +36,7 @@ def compare(steps, rtol, config):
     np.testing.assert_allclose(losses(data_mesh(), config, steps), losses(one, config, steps), rtol=rtol)
 
 
+@pytest.mark.slow
 def test_three_steps():
     compare(3, 1e-5, CONFIG)
 
