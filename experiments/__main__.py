@@ -9,7 +9,8 @@ COMMANDS = (
     ("evaluate RUN_DIR", "measure a run again from a checkpoint, and write its report anew"),
     ("encode RUN_DIR --input IMAGES --out Z.npz", "codes of your images (autoencoders)"),
     ("sample RUN_DIR --n 64 --out DIR", "images from the prior (autoencoders)"),
-    ("benchmark SYSTEM", "time of training, beside what it is compared with: gwae, cada-vae"),
+    ("recommend RUN_DIR --user-history FILE --k 20", "ranked items for new users (recommenders)"),
+    ("benchmark SYSTEM", "time or memory of training: gwae, cada-vae, mult-vae, items, mi"),
 )
 
 

@@ -2,16 +2,17 @@
 
 python -m experiments.benchmark gwae       one step, beside the same step on plain lax convolutions
 python -m experiments.benchmark cada-vae   updates scanned on the device, dispatched one by one, and of many seeds
+python -m experiments.benchmark mult-vae   an epoch on users x items, of one seed and of many, and EASE
+python -m experiments.benchmark items      memory per device of a catalogue that is divided over devices
+python -m experiments.benchmark mi         every estimator of mutual information, scanned and dispatched one by one
 """
 
 import resource
-import statistics
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,10 @@ import tyro
 from jaxtyping import PyTree
 
 from experiments import cli
+from experiments.item_memory import ItemMemory, item_memory_table
+from experiments.mi_speed import MISpeed, mi_table
+from experiments.recommender_speed import MultVAESpeed, mult_vae_table
+from experiments.timing import machine, timed
 from jaxmodels.layers.convolution import Form, convolution_form
 from train.data.shuffle import epoch_index
 from train.feed import ORDER
@@ -60,48 +65,46 @@ class CADAVAE:
     model: cada_vae.CADAVAEConfig = cada_vae.CADAVAEConfig()
 
 
-Config = Annotated[GWAE, tyro.conf.subcommand("gwae")] | Annotated[CADAVAE, tyro.conf.subcommand("cada-vae")]
-
-
-@dataclass(frozen=True)
-class Seconds:
-    """Of one call: by the clock, and of all cores together."""
-
-    wall: float
-    cpu: float
+Config = (
+    Annotated[GWAE, tyro.conf.subcommand("gwae")]
+    | Annotated[CADAVAE, tyro.conf.subcommand("cada-vae")]
+    | Annotated[MultVAESpeed, tyro.conf.subcommand("mult-vae")]
+    | Annotated[ItemMemory, tyro.conf.subcommand("items")]
+    | Annotated[MISpeed, tyro.conf.subcommand("mi")]
+)
 
 
 def main(argv: Sequence[str]) -> None:
     """Compiles the programs, times them in turn, prints the table."""
-    parsed: GWAE | CADAVAE = tyro.cli(
+    parsed: GWAE | CADAVAE | MultVAESpeed | ItemMemory | MISpeed = tyro.cli(
         Config,  # pyright: ignore
         prog="python -m experiments.benchmark",
         description=__doc__,
         args=list(argv),
     )
-    cli.check_least([("--batch-size", parsed.batch_size, 2), ("--repeats", parsed.repeats, 1)])
-    table = gwae_table(parsed) if isinstance(parsed, GWAE) else cada_vae_table(parsed)
-    print(to_text(table))
+    print(to_text(table(parsed)))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     print(f"Peak resident memory of this process, with all programs: {peak:.0f} MiB.")
 
 
-def timed(programs: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, Seconds]:
-    """Medians over calls that take turns, after one of each that does not count."""
-    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in programs}
-    for _ in range(repeats + 1):
-        for name, program in programs.items():
-            wall, cpu = time.perf_counter(), time.process_time()
-            jax.block_until_ready(program())
-            taken[name].append((time.perf_counter() - wall, time.process_time() - cpu))
-    return {
-        name: Seconds(*map(statistics.median, zip(*calls[1:], strict=True))) for name, calls in taken.items()
-    }
+def table(parsed: GWAE | CADAVAE | MultVAESpeed | ItemMemory | MISpeed) -> Table:
+    """What was measured.
 
-
-def _machine() -> str:
-    versions = f"jax {jax.__version__}, Python {sys.version.split()[0]}"
-    return f"{jax.device_count()} x {jax.devices()[0].device_kind}, {versions}"
+    Raises:
+      UserError: nothing can be measured with these settings.
+    """
+    if isinstance(parsed, ItemMemory):
+        return item_memory_table(parsed)
+    cli.check_least([("--batch-size", parsed.batch_size, 2), ("--repeats", parsed.repeats, 1)])
+    match parsed:
+        case GWAE():
+            return gwae_table(parsed)
+        case CADAVAE():
+            return cada_vae_table(parsed)
+        case MultVAESpeed():
+            return mult_vae_table(parsed)
+        case MISpeed():
+            return mi_table(parsed)
 
 
 def gwae_table(config: GWAE) -> Table:
@@ -126,7 +129,7 @@ def gwae_table(config: GWAE) -> Table:
         rows.append([name, seconds[name].wall, ratio, compile_seconds, cost.get("flops", 0) / 1e9, temporary])
     caption = (
         f"gwae: one whole step, batch {config.batch_size}, L = {config.model.latent_dim}, "
-        f"{config.model.critic_steps} critic iterations, on {_machine()}; median of {config.repeats}"
+        f"{config.model.critic_steps} critic iterations, on {machine()}; median of {config.repeats}"
     )
     columns = ["form", "s / step", "ratio", "compile s", "GFLOP (XLA)", "peak temporary MiB"]
     return Table(caption, columns, rows)
@@ -191,7 +194,7 @@ def cada_vae_table(config: CADAVAE) -> Table:
         rows.append([name, 1e3 * wall / updates, 1e3 * cpu / updates, wall / baseline])
     caption = (
         f"cada-vae: {config.updates} updates per seed, batch {config.batch_size}, {config.features} image features, "
-        f"{config.attributes} attributes, on {_machine()}; median of {config.repeats}"
+        f"{config.attributes} attributes, on {machine()}; median of {config.repeats}"
     )
     columns = ["form", "ms / update", "CPU ms / update", "time, one scanned seed = 1"]
     return Table(caption, columns, rows, "CPU time is that of all cores together.")

@@ -23,7 +23,16 @@ from train.loop import NonFiniteError
 from train.report import departures
 from train.run_directory import RunDirectory, check_resume, create_run, open_run, update_config
 
-EXPERIMENTS = ("gwae_3dshapes", "cada_vae_gzsl", "mi_gaussian")
+EXPERIMENTS = (
+    "gwae_3dshapes",
+    "cada_vae_gzsl",
+    "multvae_movielens",
+    "cdae_movielens",
+    "gru4rec_sessions",
+    "deepstyle_fashion",
+    "mi_gaussian",
+    "mi_minimisation",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

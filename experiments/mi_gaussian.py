@@ -19,7 +19,7 @@ import jax
 from jax.sharding import Mesh
 
 from experiments import cli, mi_gaussian_report
-from experiments.mi_gaussian_report import End, EvaluateConfig, Stage
+from experiments.mi_gaussian_measures import End, EvaluateConfig, Stage, Toys, read_end, write_end
 from train import config as train_config
 from train import devices, seeds
 from train.config import TrainConfig
@@ -27,6 +27,7 @@ from train.data.correlated_pairs import CorrelatedPairs, Toy
 from train.errors import UserError
 from train.loop import NonFiniteError, Task, fit
 from train.run_directory import RunDirectory
+from train.steps import mi_estimators
 from train.steps import mutual_information as mi
 
 NAME = "mi_gaussian"
@@ -54,8 +55,8 @@ class DataConfig:
 class Config(cli.RunConfig):
     """Estimators of mutual information where it is known."""
 
-    club: mi.CLUBStudy = field(default_factory=mi.CLUBStudy)
-    poole: mi.PooleStudy = field(default_factory=mi.PooleStudy)
+    club: mi_estimators.CLUBStudy = field(default_factory=mi_estimators.CLUBStudy)
+    poole: mi_estimators.PooleStudy = field(default_factory=mi_estimators.PooleStudy)
     estimators: tuple[str, ...] = ("all",)
     """Which: `club/CLUB`, `poole/NWJ` and so on, a study (`club`), or `all`."""
     poole_steps: int = 0
@@ -100,7 +101,7 @@ def main(argv: Sequence[str]) -> None:
     with cli.training(run, config) as run:
         cli.announce(config, run, cli.published(config, PRESETS))
         for stage in stages(config):
-            if mi_gaussian_report.read_end(run, stage) is None:
+            if read_end(run, stage) is None:
                 train(config, stage, run, mesh)
         report(run, config)
 
@@ -112,17 +113,20 @@ def stages(config: Config) -> list[Stage]:
         for toy in config.data.toys
         for name, estimator in chosen(config).items()
         if toy == "gaussian"
-        or not isinstance(estimator, mi.Known)  # whose conditional is that of the Gaussians
+        or not isinstance(estimator, mi_estimators.Known)  # whose conditional is that of the Gaussians
     ]
 
 
-def chosen(config: Config) -> dict[str, mi.Estimator]:
+def chosen(config: Config) -> dict[str, mi_estimators.Estimator]:
     """The estimators that --estimators names, as study/estimator.
 
     Raises:
       UserError: it names one that there is not.
     """
-    studies = {"club": mi.club_study(config.club), "poole": mi.poole_study(config.poole)}
+    studies = {
+        "club": mi_estimators.club_study(config.club),
+        "poole": mi_estimators.poole_study(config.poole),
+    }
     known = {f"{study}/{name}": item for study, items in studies.items() for name, item in items.items()}
     wanted = set()
     for name in config.estimators:
@@ -171,7 +175,7 @@ def train(config: Config, stage: Stage, run: RunDirectory, mesh: Mesh) -> None:
         diverged = f"{error.term} is not finite at step {error.step}"
         cli.say(f"{stage.estimator} diverged: {diverged}")
     if jax.process_index() == 0:
-        mi_gaussian_report.write_end(run, stage, End(time.monotonic() - began, diverged))
+        write_end(run, stage, End(time.monotonic() - began, diverged))
 
 
 def task(config: Config, stage: Stage) -> Task:
@@ -187,8 +191,11 @@ def report(run: RunDirectory, config: Config) -> None:
     """Writes results, figures and report from the logs."""
     if jax.process_index() == 0:
         settings, reference = (cli.settings_of(c) for c in (config, cli.published(config, PRESETS)))
-        toy = mi_gaussian_report.Toys(config.data.levels, config.data.dim, config.train.batch_size)
-        mi_gaussian_report.write_everything(run, stages(config), toy, config.evaluate, settings, reference)
+        toy = Toys(config.data.levels, config.data.dim, config.train.batch_size)
+        sides = {name: mi_estimators.side(estimator) for name, estimator in chosen(config).items()}
+        mi_gaussian_report.write_everything(
+            run, stages(config), toy, config.evaluate, settings, reference, sides
+        )
 
 
 def evaluate(run: RunDirectory, config: Config) -> None:

@@ -1,22 +1,19 @@
 """The numbers, pictures, tables and page of a run of `mi_gaussian`."""
 
-import json
 import math
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from experiments.mi_gaussian_measures import EvaluateConfig, Measured, Stage, Toys, measure
 from train.data.correlated_pairs import Toy, analytic_club
-from train.errors import UserError
 from train.figures import Panel, bands
 from train.figures.staircase import Staircase, staircases
-from train.metrics_log import read_metrics
 from train.report import Picture, Report, Section, write_report
 from train.run_directory import RunDirectory, write_json
 from train.tables import Cell, Interval, Table, to_text
@@ -46,111 +43,6 @@ CONTRASTIVE = ("club/InfoNCE", "poole/InfoNCE", "poole/TNCE")
 """At most log K whatever the truth."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
-    """How estimates are summed up."""
-
-    window: int = 500
-    """Estimates at the end of each level that bias and variance are of."""
-    span: int = 200
-    """Of the moving average in the figures."""
-
-
-class Stage(NamedTuple):
-    """One training: an estimator (study/name) on a toy, for so many steps."""
-
-    toy: Toy
-    estimator: str
-    steps: int
-
-    @property
-    def folder(self) -> str:
-        """Where it lies in the run."""
-        plain = "".join(c if c.isalnum() or c in "._/" else "-" for c in self.estimator.lower())
-        return f"{self.toy}/{plain.replace('--', '-')}"
-
-
-class Toys(NamedTuple):
-    """The pairs: mutual information of each level in nats, dimensions, pairs of a batch."""
-
-    levels: tuple[float, ...]
-    dim: int
-    batch_size: int
-
-
-class End(NamedTuple):
-    """How a stage ended: the seconds of training with compilation, and where it diverged, if it did."""
-
-    seconds: float
-    diverged: str = ""
-
-
-class Measured(NamedTuple):
-    """What a stage gave.
-
-    Attributes:
-      estimates: of every step, in nats.
-      mean: of the last estimates of each level.
-      variance: of the same, over steps, population variance.
-      bias: |truth - mean|, as in CLUB's notebook.
-      end: how it ended.
-    """
-
-    estimates: Float[np.ndarray, "steps seeds"]
-    mean: Float[np.ndarray, "seeds levels"]
-    variance: Float[np.ndarray, "seeds levels"]
-    bias: Float[np.ndarray, "seeds levels"]
-    end: End
-
-    @property
-    def mse(self) -> Float[np.ndarray, "seeds levels"]:
-        """Mean squared error: bias^2 + variance."""
-        return self.bias**2 + self.variance
-
-
-def write_end(run: RunDirectory, stage: Stage, end: End) -> None:
-    """Marks a stage as ended."""
-    write_json(_end_file(run, stage), end._asdict())
-
-
-def read_end(run: RunDirectory, stage: Stage) -> End | None:
-    """What `write_end` wrote, None before it did."""
-    try:
-        return End(**json.loads(_end_file(run, stage).read_text()))
-    except (OSError, ValueError, TypeError):
-        return None
-
-
-def _end_file(run: RunDirectory, stage: Stage) -> Path:
-    return run.path / stage.folder / "end.json"
-
-
-def measure(run: RunDirectory, stage: Stage, toys: Toys, window: int) -> Measured:
-    """Reads a stage's log; what one that diverged did not estimate is NaN.
-
-    Raises:
-      UserError: the log is gone or ends too soon.
-    """
-    log = run.in_stage(stage.folder).metrics
-    series, end = read_metrics(log), read_end(run, stage)
-    found = series["estimate"][1] if "estimate" in series else np.zeros((0, 1))
-    if end is None or (len(found) != stage.steps and not end.diverged):
-        problem = f"does not hold the {stage.steps} estimates of {stage.estimator} on {stage.toy} pairs"
-        raise UserError("metrics log", log, problem, f"finish the run with --resume {run.path}")
-    found = found.reshape(len(found), -1)
-    estimates = np.pad(found, ((0, stage.steps - len(found)), (0, 0)), constant_values=np.nan)
-    mean, variance = summarise(estimates, len(toys.levels), window)
-    return Measured(estimates, mean, variance, np.abs(np.asarray(toys.levels) - mean), end)
-
-
-def summarise(
-    estimates: Float[np.ndarray, "steps seeds"], levels: int, window: int
-) -> tuple[Float[np.ndarray, "seeds levels"], Float[np.ndarray, "seeds levels"]]:
-    """Mean and population variance of the last `window` estimates of each level."""
-    last = estimates.reshape(levels, -1, estimates.shape[1])[:, -window:]
-    return last.mean(1).T, last.var(1).T
-
-
 def write_everything(
     run: RunDirectory,
     stages: Sequence[Stage],
@@ -158,8 +50,18 @@ def write_everything(
     config: EvaluateConfig,
     settings: Mapping[str, Any],
     reference: Mapping[str, Any],
+    sides: Mapping[str, str],
 ) -> None:
     """results.json, figures, report.html; prints the tables of bias and of time.
+
+    Args:
+      run: where to.
+      stages: what was trained.
+      toys: the pairs.
+      config: how estimates are summed up.
+      settings: of the run, as JSON holds them.
+      reference: the published ones, likewise.
+      sides: of each estimator, `mi_estimators.side`.
 
     Raises:
       UserError: a stage has not been trained to the end.
@@ -186,7 +88,7 @@ def write_everything(
         reference_name="published setting",
         environment={**run.environment, "run directory": run.path.name, "command": shlex.join(sys.argv)},
         notes=_notes(measured, config),
-        sections=[*sections, Section("Time", tables=[seconds])],
+        sections=[_sides_section(sides), *sections, Section("Time", tables=[seconds])],
     )
     write_report(run.report, report)
 
@@ -296,6 +198,11 @@ def _under_fitted_section(run: RunDirectory, measured: Mapping[str, Measured], t
     )
     table = Table("CLUB with an under-fitted and a fitted conditional, in nats", columns, rows)
     return Section("The under-fitted conditional", [text], [table], [Picture(picture, caption)])
+
+
+def _sides_section(sides: Mapping[str, str]) -> Section:
+    caption = "The side of the truth that an estimate is on, in expectation"
+    return Section("What is a bound", tables=[Table(caption, ["", "side"], list(sides.items()))])
 
 
 def _seconds_table(measured: Mapping[Stage, Measured]) -> Table:

@@ -105,4 +105,11 @@ TESTED_THROUGH_OTHERS = {
     ),  # test_gwae_3dshapes
     *(f"experiments.{name}" for name in ("evaluate", "encode", "sample")),  # test_gwae_3dshapes
     *(f"experiments.{name}" for name in ("zero_shot", "zero_shot_report")),  # test_cada_vae_gzsl
+    *(f"experiments.{name}" for name in ("recommending", "recommend")),  # test_multvae_movielens
+    *(f"experiments.recommender_{name}" for name in ("data", "measures", "page")),  # test_multvae_movielens
+    *(f"experiments.{name}" for name in ("session_report", "session_training")),  # test_gru4rec_sessions
+    "experiments.sessions_data",  # test_gru4rec_sessions
+    *(f"experiments.{name}" for name in ("fashion_measures", "fashion_report")),  # test_deepstyle_fashion
+    "experiments.mi_gaussian_report",  # test_mi_gaussian
+    *(f"experiments.mi_minimisation_{name}" for name in ("stages", "measures", "report")),
 }

@@ -93,10 +93,13 @@ def columns(values: Float[Array, "b items"], ids: Int[Array, "b k"]) -> Float[Ar
 
 
 def partition(state: PyTree, items: int) -> PyTree:
-    """PartitionSpec of every leaf: the first axis of size `items` is divided, as are optimiser moments with it."""
+    """PartitionSpec of every leaf: the first axis of size `items` is divided, as are optimiser moments with it.
+
+    On a mesh without the axis "items" nothing is.
+    """
 
     def spec(leaf: jax.ShapeDtypeStruct) -> PartitionSpec:
-        if items not in leaf.shape:
+        if shards() == 1 or items not in leaf.shape:
             return PartitionSpec()
         return PartitionSpec(*(None,) * leaf.shape.index(items), ITEMS)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from experiments import cli, mi_gaussian
+from experiments import mi_gaussian_measures as measures
 from experiments import mi_gaussian_report as page
 from tests.experiments.commands import run, said_on_failure, start, wait_for
 from train.data.correlated_pairs import analytic_club
@@ -112,9 +113,9 @@ def test_evaluate_sums_up_otherwise(trained):
 
 
 def test_an_unfinished_run_is_not_reported(trained):
-    stage = page.Stage("gaussian", "club/NWJ", 20)
+    stage = measures.Stage("gaussian", "club/NWJ", 20)
     with pytest.raises(UserError, match=r"club/nwj.*--resume"):
-        page.measure(open_run(trained), stage, page.Toys((1.0, 2.0), 2, 8), 4)
+        measures.measure(open_run(trained), stage, measures.Toys((1.0, 2.0), 2, 8), 4)
 
 
 @pytest.mark.parametrize(

@@ -114,9 +114,10 @@ def test_memory_of_a_batch_of_65536_is_linear(name):
     assert full < 2.1 * half
 
 
-def test_a_batch_of_8192():
+@pytest.mark.parametrize("size", [8192, pytest.param(65_536, marks=pytest.mark.slow)])
+def test_large_batches(size):
     """Value of InfoNCE and DV and the gradient of InfoNCE in x against NumPy in float64, some rows at a time."""
-    size, rows = 8192, 1024
+    rows = 1024
     rng = np.random.default_rng(0)
     x = rng.standard_normal((size, 8))
     y = x + 0.5 * rng.standard_normal((size, 8))

@@ -1,0 +1,150 @@
+"""Recommends items to new users with a trained run: their history in, ranked items out.
+
+    python -m experiments.recommend RUN_DIR --user-history FILE --k 20 --out FILE
+
+The history is a CSV file with a header: user,item and perhaps time, one event a line. Without time the order of the
+lines is that of the events. What comes out is CSV: user,rank,item,score, without the items of the history. Items that
+training never saw are left out of a history, and a user with no others gets no recommendation; both are counted.
+"""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments import cli, runs
+from experiments.recommending import Recommender
+from train.atomic import write_atomically
+from train.data.ratings import Columns, read_csv
+from train.errors import UserError
+from train.loop import Which
+from train.run_directory import open_run
+
+USERS_AT_A_TIME = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """For whom, and how many."""
+
+    run_dir: runs.RunPath
+    """The run."""
+    user_history: Path
+    """A CSV file with the columns user, item and perhaps time."""
+    k: int = 20
+    """Items per user."""
+    out: Path | None = None
+    """The CSV file to write (default: the standard output)."""
+    checkpoint: Which = "best"
+    """The state of the best validation score, or the last."""
+    seed: int | None = None
+    """Which of the run's seeds recommends (default: the first)."""
+
+
+class Histories(NamedTuple):
+    """Users' known items as numbers of the catalogue, oldest first, and what was left out."""
+
+    users: list[str]
+    items: list[list[int]]
+    unknown_items: int
+    without_items: list[str]
+
+
+def main(argv: Sequence[str]) -> None:
+    """Reads the histories, ranks, writes."""
+    config = runs.parse(Config, "recommend", __doc__, argv)
+    cli.check_least([("--k", config.k, 1)])
+    if config.out is not None and not config.out.parent.is_dir():
+        raise UserError("--out", config.out, "its folder does not exist", "make the folder first")
+    model = open_recommender(config.run_dir, config.checkpoint, config.seed)
+    histories = read_histories(config.user_history, model.item_ids)
+    if histories.unknown_items:
+        cli.say(f"{histories.unknown_items} events left out: training never saw their items")
+    if histories.without_items:
+        some = ", ".join(histories.without_items[:5])
+        cli.say(f"{len(histories.without_items)} users left out: training saw none of their items ({some})")
+    if not histories.users:
+        problem = "has no user with an item that training saw"
+        raise UserError("--user-history", config.user_history, problem, "give items of the training data")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("user", "rank", "item", "score"))
+    writer.writerows(recommend(model, histories, config.k))
+    if config.out is None:
+        print(text.getvalue(), end="", flush=True)
+    else:
+        write_atomically(config.out, text.getvalue().encode())
+        cli.say(f"recommended to {len(histories.users)} users: {config.out}")
+
+
+def open_recommender(path: Path, which: Which, seed: int | None) -> Recommender:
+    """The recommender that a run trained.
+
+    Raises:
+      UserError: there is no such run, or it trained something else, or it has no good checkpoint or no such seed.
+    """
+    run = open_run(path, "RUN_DIR")
+    module = cli.load_experiment(run)
+    if not hasattr(module, "load_recommender"):
+        remedy = "give a run of a recommender, e.g. of multvae_movielens"
+        raise UserError("RUN_DIR", path, f"is a run of {run.experiment}, which recommends nothing", remedy)
+    return module.load_recommender(run, which, seed)
+
+
+def read_histories(path: Path, item_ids: Sequence[str]) -> Histories:
+    """The histories of a file, in the order of its users' ids.
+
+    Raises:
+      UserError: it can't be read, or lacks a column.
+    """
+    events = read_csv(path, _columns(path))
+    place = {name: number for number, name in enumerate(item_ids)}
+    number = np.asarray([place.get(name, -1) for name in events.item_ids])[events.item]
+    time = np.arange(len(number)) if events.time is None else events.time
+    order = np.lexsort((time, events.user))
+    histories: list[list[int]] = [[] for _ in events.user_ids]
+    for user, item in zip(events.user[order].tolist(), number[order].tolist(), strict=True):
+        if item >= 0:
+            histories[user].append(item)
+    known = [user for user, history in enumerate(histories) if history]
+    return Histories(
+        [events.user_ids[user] for user in known],
+        [histories[user] for user in known],
+        int((number < 0).sum()),
+        [name for user, name in enumerate(events.user_ids) if not histories[user]],
+    )
+
+
+def _columns(path: Path) -> Columns:
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as lines:
+            head = lines.readline()
+    except OSError as error:
+        raise UserError(
+            "--user-history", path, f"can't be read ({error.strerror})", "name a CSV file"
+        ) from error
+    names = [name.strip() for name in head.replace(";", ",").replace("\t", ",").split(",")]
+    if missing := [name for name in ("user", "item") if name not in names]:
+        problem = f"has no column {missing[0]!r}, only {', '.join(names)}"
+        raise UserError("--user-history", path, problem, "give a header: user,item or user,item,time")
+    return Columns(time="time" if "time" in names else "")
+
+
+def recommend(model: Recommender, histories: Histories, k: int) -> Iterator[tuple[str, int, str, str]]:
+    """(user, rank, item, score) of every user, best first; fewer than k where a user knows nearly all items."""
+    for start in range(0, len(histories.users), USERS_AT_A_TIME):
+        part = slice(start, start + USERS_AT_A_TIME)
+        scores = np.array(model.scores(histories.items[part]))
+        for user, history, row in zip(histories.users[part], histories.items[part], scores, strict=True):
+            row[history] = -np.inf
+            best = np.argsort(-row, kind="stable")[:k]
+            for rank, item in enumerate(best[np.isfinite(row[best])], 1):
+                yield user, rank, model.item_ids[int(item)], f"{row[item]:.6g}"
+
+
+if __name__ == "__main__":
+    cli.main(main)

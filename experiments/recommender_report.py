@@ -1,0 +1,185 @@
+"""What the recommenders report: one table of models with intervals over users and seeds, pictures, a page."""
+
+import math
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from train.figures.points import Point, points
+from train.metrics.intervals import mean_interval
+from train.report import Picture, Report, Section, write_report
+from train.run_directory import RunDirectory, write_json
+from train.tables import Cell, Interval, Table, to_text
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One model of a comparison.
+
+    Attributes:
+      name: of the model, with what was chosen for it.
+      metrics: each metric's value by seed and by case (a user, or a prediction in a session), NaN where it is
+        undefined; what knows no seeds has one.
+      note: of how it was trained or chosen, for the table's last column.
+    """
+
+    name: str
+    metrics: Mapping[str, Float[np.ndarray, "seeds cases"]]
+    note: str = ""
+
+    def per_seed(self, metric: str) -> Float[np.ndarray, " seeds"]:
+        """The mean over cases of each seed."""
+        return np.nanmean(np.asarray(self.metrics[metric], np.float64), axis=1)
+
+    def per_case(self, metric: str) -> Float[np.ndarray, " defined"]:
+        """The mean over seeds of each case where the metric is defined."""
+        values = np.asarray(self.metrics[metric], np.float64)
+        return values[:, np.isfinite(values).all(0)].mean(0)
+
+
+@dataclass(frozen=True)
+class About:
+    """What the page says of the run.
+
+    Attributes:
+      title: of the page.
+      summary: sentences on what came out, before those on the models.
+      notes: what a reader must know to read the numbers.
+      settings: of the run, as JSON holds them.
+      reference: the published ones, likewise.
+      published: published numbers, by what they are of and by metric, for rows below the models.
+    """
+
+    title: str
+    summary: Sequence[str]
+    notes: Sequence[str]
+    settings: Mapping[str, Any]
+    reference: Mapping[str, Any]
+    published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+def comparison(
+    title: str,
+    models: Sequence[Ranked],
+    metrics: Sequence[str],
+    reference: Mapping[str, Mapping[str, float]] | None = None,
+    case: str = "user",
+) -> Table:
+    """The models' means with 95 % intervals over cases and, where a model has several seeds, over seeds.
+
+    Args:
+      title: the caption.
+      models: in the order of the rows.
+      metrics: in the order of the columns.
+      reference: published numbers, by what they are of and by metric: rows below those of the models.
+      case: what a metric is measured on, in the singular.
+
+    Raises:
+      ValueError: a model lacks a metric, or two models were measured on different cases.
+    """
+    _check_same_cases(models, metrics)
+    several = any(len(model.metrics[metrics[0]]) > 1 for model in models)
+    rows = [[model.name, *_cells(model, metrics, several), model.note] for model in models]
+    for name, numbers in (reference or {}).items():
+        known: list[Cell] = [numbers.get(metric, math.nan) for metric in metrics]
+        rows.append([name, *known, *([math.nan] * len(metrics) if several else []), ""])
+    over_seeds = [f"{metric}, seeds" for metric in metrics] if several else []
+    note = f"Mean with its 95 % interval over {case}s (of each {case}'s mean over seeds)"
+    note += "; in the columns `seeds` that of the mean over the seeds." if several else "."
+    return Table(title, ["", *metrics, *over_seeds, "notes"], rows, note)
+
+
+def write_everything(
+    run: RunDirectory,
+    models: Sequence[Ranked],
+    metrics: Sequence[str],
+    about: About,
+    sections: Sequence[Section] = (),
+    results: Mapping[str, Any] | None = None,
+    case: str = "user",
+) -> None:
+    """results.json, figures/comparison.png, report.html; prints the table.
+
+    Args:
+      run: where to.
+      models: all of the comparison, the run's own and the baselines.
+      metrics: the columns of the table; the first decides the order of the picture's panels.
+      about: what the page says.
+      sections: of the experiment's own, below the comparison.
+      results: entries of results.json besides the models.
+      case: what a metric is measured on, in the singular.
+    """
+    run.figures.mkdir(exist_ok=True)
+    table = comparison(about.title, models, metrics, about.published, case)
+    write_json(run.path / "results.json", {**(results or {}), "models": numbers(models)})
+    print(to_text(table), flush=True)
+    first = Section("Comparison", tables=[table], pictures=[_picture(run, models, metrics, case)])
+    report = Report(
+        title=about.title,
+        summary=[*about.summary, _best(models, metrics[0])],
+        settings=about.settings,
+        reference=about.reference,
+        reference_name="published",
+        environment={**run.environment, "run directory": run.path.name, "command": shlex.join(sys.argv)},
+        notes=about.notes,
+        sections=[first, *sections],
+    )
+    write_report(run.report, report)
+
+
+def numbers(models: Sequence[Ranked]) -> dict[str, Any]:
+    """Of every model and metric the mean per seed, and the mean with its interval over cases, for JSON."""
+
+    def of(model: Ranked, metric: str) -> dict[str, Any]:
+        mean, half = mean_interval(model.per_case(metric))
+        cases = len(model.per_case(metric))
+        return {
+            "mean": float(mean),
+            "half_width": None if math.isnan(half) else float(half),
+            "cases": cases,
+            "seeds": model.per_seed(metric).tolist(),
+        }
+
+    return {
+        model.name: {"note": model.note, **{metric: of(model, metric) for metric in model.metrics}}
+        for model in models
+    }
+
+
+def _cells(model: Ranked, metrics: Sequence[str], several: bool) -> list[Cell]:
+    cells: list[Cell] = [Interval.of(model.per_case(metric)) for metric in metrics]
+    if several:
+        seeds = [model.per_seed(metric) for metric in metrics]
+        cells += [Interval.of(values) if len(values) > 1 else math.nan for values in seeds]
+    return cells
+
+
+def _check_same_cases(models: Sequence[Ranked], metrics: Sequence[str]) -> None:
+    for metric in metrics:
+        for model in models:
+            if metric not in model.metrics:
+                raise ValueError(f"{model.name} has no {metric}, only {', '.join(model.metrics)}")
+        defined = [np.isfinite(model.metrics[metric]).all(0) for model in models]
+        for model, mask in zip(models, defined, strict=True):
+            if not np.array_equal(mask, defined[0]):
+                raise ValueError(f"{metric} of {model.name} and of {models[0].name} are of different cases")
+
+
+def _picture(run: RunDirectory, models: Sequence[Ranked], metrics: Sequence[str], case: str) -> Picture:
+    def point(model: Ranked, metric: str) -> Point:
+        mean, half = mean_interval(model.per_case(metric))
+        return Point(float(mean), float(half), tuple(model.per_seed(metric)))
+
+    shown = {metric: {model.name: point(model, metric) for model in models} for metric in metrics}
+    caption = f"Mean and 95 % interval over {case}s; small marks are single seeds."
+    return Picture(points(run.figures / "comparison.png", shown), caption)
+
+
+def _best(models: Sequence[Ranked], metric: str) -> str:
+    best = max(models, key=lambda model: float(model.per_case(metric).mean()))
+    return f"Highest {metric}: {best.name}, {best.per_case(metric).mean():.4f}."

@@ -1,0 +1,366 @@
+"""The flow of the experiments on users x items: stages of training, what is chosen on validation data, the report.
+
+A model of a run is a `System`: how it starts, one update, and scores. Each is trained in a stage of the run and
+chosen on validation users (strong generalisation) or validation items (weak), as are the settings of the baselines.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, PyTree
+from scipy.sparse import csr_array
+
+from experiments import cli
+from experiments.recommender_data import Data, DataConfig, check_data
+from experiments.recommender_measures import (
+    EvaluateConfig,
+    Setting,
+    baselines,
+    check_evaluation,
+    note_of,
+    on_test_users,
+)
+from experiments.recommender_page import Curve, write_page
+from experiments.recommender_report import About
+from train import config as train_config
+from train import devices, item_shards, seeds
+from train.config import TrainConfig
+from train.data.generalisation import Queries
+from train.data.interactions import UserRows, padded_rows, size, widened
+from train.errors import UserError
+from train.feed import DeviceFeed
+from train.loop import Fitted, Task, Which, fit, load_state
+from train.metrics.ranking import rank_metrics
+from train.metrics_log import read_metrics
+from train.run_directory import RunDirectory, write_json
+
+CATALOGUE = "catalogue.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(cli.RunConfig):
+    """What every experiment on users x items can be told."""
+
+    epochs: int = 200
+    """Passes over the training users, where --train.steps is 0."""
+    mesh: str = ""
+    """The devices, such as data=4,items=2 (empty: all over the users)."""
+    train: TrainConfig = field(default_factory=TrainConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+
+
+class System(NamedTuple):
+    """A model of a run.
+
+    Attributes:
+      stage: its folder in the run.
+      name: in tables.
+      init: key -> state.
+      train_step: (state, {"x", "user"}) -> (state, metrics).
+      scores: (params, x [b, items], user [b]) -> [b, items]; a user of -1 is one that training never saw.
+      note: for the table.
+    """
+
+    stage: str
+    name: str
+    init: Callable[[jax.Array], Any]
+    train_step: Callable[[Any, dict[str, Array]], tuple[Any, dict[str, Array]]]
+    scores: Callable[[PyTree, Array, Array], Array]
+    note: str = ""
+
+
+class Recommender(NamedTuple):
+    """A trained model that serves: item ids, and scores [n, items] for histories of item numbers, oldest first."""
+
+    item_ids: Sequence[str]
+    scores: Callable[[Sequence[Sequence[int]]], np.ndarray]
+
+
+def batches(queries: Queries, at_a_time: int, items: int) -> dict[str, np.ndarray]:
+    """Users in padded batches [count, at_a_time, ...]: lists of given and held items, and which users are real."""
+    width = min(at_a_time, len(queries.user))
+    count = -(-len(queries.user) // width)
+    rest = count * width - len(queries.user)
+
+    def in_batches(rows: np.ndarray, fill: int) -> np.ndarray:
+        padding = np.full((rest, *rows.shape[1:]), fill, rows.dtype)
+        return np.concatenate([rows, padding]).reshape(count, width, *rows.shape[1:])
+
+    return {
+        "given": in_batches(padded_rows(widened(queries.given, items)), items),
+        "held": in_batches(padded_rows(widened(queries.held, items)), items),
+        "user": in_batches(queries.user, -1),
+    }
+
+
+def task(system: System, criterion: str, items: int, width: int) -> Task:
+    """What `fit` trains: chosen by the mean of the criterion over validation users with something to be found."""
+    metric, k = criterion.split("@")
+
+    def eval_step(state: Any, batch: Mapping[str, Array], key: jax.Array) -> dict[str, Array]:
+        given = item_shards.multi_hot(batch["given"], width)
+        held = item_shards.multi_hot(batch["held"], width)
+        scores = system.scores(state.params, given, batch["user"])
+        value = rank_metrics(scores, given, held, (int(k),), items)[criterion]
+        count = (held.sum(1) > 0).sum().astype(jnp.float32)
+        mean = jnp.where(held.sum(1) > 0, value, 0).sum() / jnp.maximum(count, 1)
+        return {"loss": -mean, metric: mean, "weight": count}
+
+    def init(key: jax.Array) -> Any:
+        return item_shards.pad_items(system.init(key), items, width)
+
+    return Task(
+        init=init,
+        train_step=system.train_step,
+        eval_step=eval_step,
+        partition=partial(item_shards.partition, items=width),
+    )
+
+
+class Trained(NamedTuple):
+    """A system with the stacked state to test, on one device, and its validation."""
+
+    system: System
+    state: Any
+    curve: Curve
+    width: int
+
+
+def train(
+    config: RunConfig, system: System, data: Data, setting: Setting, run: RunDirectory, mesh: Mesh
+) -> Trained:
+    """Trains one system with all its seeds.
+
+    Strong generalisation: what is tested is each seed's best state on validation users. Weak: a first training
+    leaves the validation items out and says how many updates are best, the same for all seeds; a second one makes so
+    many with all training items.
+    """
+    split, items, width = data.split, len(data.item_ids), items_width(len(data.item_ids), mesh)
+    choosing, final = (run.in_stage(stage) for stage in stages(system, setting))
+
+    def learn(matrix: csr_array, validation: PyTree, settings: TrainConfig, run: RunDirectory) -> Fitted:
+        return fit(
+            task(system, setting.criterion, items, width),
+            _feed(matrix, settings, width, mesh),
+            validation,
+            seeds.seed_keys(config.seed, config.seeds),
+            settings,
+            run,
+            mesh,
+            first_seed=config.seed,
+            profile=config.profile,
+            tensorboard=config.tensorboard,
+        )
+
+    settings = schedule(config.train, config.epochs, size(split.train)[0])
+    validation = batches(split.validation, config.evaluate.batch_size, width)
+    state = learn(split.train, validation, settings, choosing).best
+    curve = read_curve(choosing)
+    if split.final is not None:
+        settings = replace(settings, steps=best_steps(curve), evaluate_every=0, patience=0)
+        cli.say(f"  {system.name}: {settings.steps} updates with the validation items as well")
+        state = learn(split.final, None, settings, final).last
+    whole = jax.device_put(state, devices.replicated(mesh))
+    return Trained(system, devices.on_one_device(whole), curve, width)
+
+
+def stages(system: System, setting: Setting) -> tuple[str, str]:
+    """The folders of the training that chooses and of that which is tested; the same for strong generalisation."""
+    if setting.protocol == "strong":
+        return system.stage, system.stage
+    return f"{system.stage}/choosing", f"{system.stage}/final"
+
+
+def load(
+    config: RunConfig,
+    system: System,
+    catalogue: "Catalogue",
+    setting: Setting,
+    run: RunDirectory,
+    which: Which,
+) -> Trained:
+    """What `train` left, from the checkpoints; `which` is for strong generalisation alone.
+
+    Raises:
+      UserError: there is none.
+    """
+    choosing, final = (run.in_stage(stage) for stage in stages(system, setting))
+    state = load_state(
+        task(system, setting.criterion, len(catalogue.item_ids), catalogue.width),
+        seeds.seed_keys(config.seed, config.seeds),
+        config.train,
+        final,
+        which if setting.protocol == "strong" else "last",
+    )
+    return Trained(system, state, read_curve(choosing), catalogue.width)
+
+
+class Catalogue(NamedTuple):
+    """What a run has to remember of its data to serve.
+
+    Attributes:
+      item_ids: of every column.
+      users: how many learned.
+      width: columns of the models: the items, and more where they were divided over devices.
+    """
+
+    item_ids: list[str]
+    users: int
+    width: int
+
+
+def write_catalogue(run: RunDirectory, data: Data, mesh: Mesh) -> None:
+    """Keeps it in the run."""
+    if jax.process_index() == 0:
+        content = {
+            "items": list(data.item_ids),
+            "users": size(data.split.train)[0],
+            "width": items_width(len(data.item_ids), mesh),
+        }
+        write_json(run.path / CATALOGUE, content)
+
+
+def read_catalogue(run: RunDirectory) -> Catalogue:
+    """The inverse.
+
+    Raises:
+      UserError: it isn't there.
+    """
+    try:
+        content = json.loads((run.path / CATALOGUE).read_text())
+        return Catalogue(content["items"], content["users"], content.get("width", len(content["items"])))
+    except (OSError, ValueError, KeyError) as error:
+        problem = f"its {CATALOGUE} can't be read ({type(error).__name__})"
+        raise UserError("RUN_DIR", run.path, problem, "train it again, or copy that file again") from error
+
+
+def best_on_validation(systems: Sequence[System], setting: Setting, run: RunDirectory) -> System:
+    """The system whose mean of the seeds' best validation scores is highest.
+
+    Raises:
+      UserError: none was ever evaluated.
+    """
+    curves = {system.stage: read_curve(run.in_stage(stages(system, setting)[0])) for system in systems}
+    evaluated = [system for system in systems if curves[system.stage].values.size]
+    if not evaluated:
+        raise UserError("RUN_DIR", run.path, "no model of it has been evaluated yet", "train it first")
+    return max(evaluated, key=lambda system: curves[system.stage].best().mean())
+
+
+def best_of(trained: Sequence[Trained]) -> str:
+    """The name of the system whose mean of the seeds' best validation scores is highest."""
+    return max(trained, key=lambda one: one.curve.best().mean()).system.name
+
+
+def seed_index(config: cli.RunConfig, seed: int | None) -> int:
+    """The index of a seed in the run; of the first one for None.
+
+    Raises:
+      UserError: the run has no such seed.
+    """
+    index = 0 if seed is None else seed - config.seed
+    if not 0 <= index < config.seeds:
+        last = config.seed + config.seeds - 1
+        raise UserError("--seed", seed, "is not in this run", f"give {config.seed} to {last}")
+    return index
+
+
+def recommender(trained: Trained, catalogue: Catalogue, index: int) -> Recommender:
+    """One seed of a trained system, for users that training never saw."""
+    params, items = seeds.unstack(trained.state.params, index), len(catalogue.item_ids)
+    score = jax.jit(trained.system.scores)
+
+    def scores(histories: Sequence[Sequence[int]]) -> np.ndarray:
+        x = np.zeros((len(histories), trained.width), np.float32)
+        for row, history in zip(x, histories, strict=True):
+            row[list(history)] = 1
+        return np.asarray(score(params, x, np.full(len(x), -1, np.int32)))[:, :items]
+
+    return Recommender(catalogue.item_ids, scores)
+
+
+def read_curve(run: RunDirectory) -> Curve:
+    """The criterion at every evaluation, from the log."""
+    steps, losses = read_metrics(run.metrics).get("validation/loss", (np.zeros(0, int), np.zeros((0, 1))))
+    return Curve(np.asarray(steps), -losses.reshape(len(losses), -1).T)
+
+
+def best_steps(curve: Curve) -> int:
+    """The number of updates whose mean criterion over seeds is highest."""
+    return int(curve.steps[curve.values.mean(0).argmax()])
+
+
+def items_width(items: int, mesh: Mesh) -> int:
+    """Columns of the matrices on the devices: the items, padded so that they divide over the mesh."""
+    return item_shards.padded(items, dict(mesh.shape).get(devices.ITEMS, 1))
+
+
+def steps_per_epoch(users: int, batch_size: int) -> int:
+    """Updates that see every user about once."""
+    return -(-users // batch_size)
+
+
+def schedule(config: TrainConfig, epochs: int, users: int) -> TrainConfig:
+    """The settings of training with steps for epochs, where --train.steps is 0, and with one evaluation an epoch, where
+    --train.evaluate-every is 0."""
+    each = steps_per_epoch(users, config.batch_size)
+    every = config.evaluate_every or each
+    return replace(config, steps=config.steps or epochs * each, evaluate_every=every)
+
+
+def check(config: RunConfig) -> None:
+    """Raises UserError for settings that can't be run."""
+    cli.check(config)
+    check_data(config.data)
+    check_evaluation(config.evaluate)
+    cli.check_least([("--epochs", config.epochs, 1), ("--train.steps", config.train.steps, 0)])
+    # The models are small enough for every device, whether a batch divides over the devices or not.
+    train_config.check(schedule(config.train, config.epochs, config.train.batch_size), devices=1)
+
+
+def _feed(matrix: csr_array, config: TrainConfig, width: int, mesh: Mesh) -> DeviceFeed:
+    rows = np.arange(size(matrix)[0], dtype=np.int32)
+    return DeviceFeed.place(UserRows(widened(matrix, width)), rows, config.batch_size, mesh)
+
+
+# The report -------------------------------------------------------------------------------------------------
+
+
+def report(
+    run: RunDirectory,
+    config: RunConfig,
+    data: Data,
+    trained: Sequence[Trained],
+    setting: Setting,
+    about: About,
+) -> None:
+    """Measures the models and the baselines on test users, and writes results, figures and report."""
+    if jax.process_index() != 0:
+        return
+    cli.say("baselines:")
+    models = baselines(data, setting, config.evaluate)
+    for one in trained:
+        params = [seeds.unstack(one.state.params, index) for index in range(config.seeds)]
+        note = note_of(one.system.note, setting, float(one.curve.best().mean()))
+        at_a_time = config.evaluate.batch_size
+        models.append(
+            on_test_users(
+                one.system.name, one.system.scores, params, data, setting, at_a_time, one.width, note
+            )
+        )
+    results = {
+        "seeds": [config.seed + i for i in range(config.seeds)],
+        "steps": {one.system.name: int(one.state.step[0]) for one in trained},
+        "validation": {one.system.name: one.curve.best().tolist() for one in trained},
+    }
+    each = steps_per_epoch(size(data.split.train)[0], config.train.batch_size)
+    curves = {one.system.name: Curve(one.curve.steps / each, one.curve.values) for one in trained}
+    write_page(run, data, setting, models, curves, about, results)

@@ -1,0 +1,150 @@
+"""What `gru4rec_sessions` is fed: a log of sessions, split by time, or a training and a test part made before."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from experiments import cli
+from train.data.sessions import (
+    DAY,
+    Counts,
+    SessionData,
+    SessionLog,
+    filter_log,
+    in_order,
+    number_items,
+    read_log,
+    split_by_time,
+    without_repeats,
+)
+from train.data.simulated_sessions import simulated_sessions
+from train.data.text_tables import Columns
+from train.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """What is fed."""
+
+    source: Literal["simulated", "csv", "parquet", "npz"] = "simulated"
+    """Simulated sessions; text with a header and commas, semicolons or tabs between fields; Parquet; an npz with rows
+    of session, item, anything, time."""
+    path: Path | None = None
+    """The file."""
+    session_column: str = "SessionId"
+    """csv, parquet: the column of sessions."""
+    item_column: str = "ItemId"
+    """csv, parquet: the column of items."""
+    time_column: str = "Time"
+    """csv, parquet: the column of times, in seconds."""
+    array: str = "train_full"
+    """npz: the array of rows."""
+    test: str = ""
+    """A test part made before: its file (csv, parquet) or array (npz). Nothing is filtered then. Empty: the test part
+    is the sessions that end in the last day of the log."""
+    min_session: int = 2
+    """Sessions of fewer events are dropped."""
+    min_item: int = 5
+    """Items of fewer events are dropped."""
+    drop_repeats: bool = False
+    """Drop events of the same item as the one before (the Yoochoose variant)."""
+    sessions: int = 12_000
+    """simulated: how many."""
+    items: int = 1_000
+    """simulated: how many."""
+
+
+class Log(NamedTuple):
+    """A training and a test part in order, with what was dropped and mended so far."""
+
+    train: SessionLog
+    test: SessionLog
+    counts: Counts
+    name: str
+
+
+def open_log(config: DataConfig) -> Log:
+    """The sessions, read, filtered and split.
+
+    Raises:
+      UserError: they can't be read, or too few are left.
+    """
+    log, counts = _read(config, config.array, config.path)
+    name = config.source if config.path is None else Path(config.path).stem
+    if config.test:
+        test, more = _read(config, config.test, _test_path(config))
+        counts = {**counts, **{f"test part: {what}": count for what, count in more.items()}}
+        return _checked(Log(log, test, counts, name))
+    log, filtered = filter_log(log, config.min_session, config.min_item)
+    if not len(log.time):
+        remedy = "give a longer log, or lower --data.min-item and --data.min-session"
+        raise UserError("--data.path", config.path, "has no events left behind the filters", remedy)
+    train, test = split_by_time(log, DAY)
+    return _checked(Log(train, test, {**counts, **filtered}, name))
+
+
+def number_stage(train: SessionLog, test: SessionLog) -> SessionData:
+    """Both parts over the training items.
+
+    Raises:
+      UserError: one of them has no session with something to predict.
+    """
+    data = number_items(train, test)
+    for what, part in (("training", data.train), ("test", data.test)):
+        if not len(part):
+            remedy = "give a log of more days, or a test part by --data.test"
+            raise UserError("--data.path", what, "part has no session of two events", remedy)
+    return data
+
+
+def validation_part(log: Log) -> SessionData:
+    """The training part without its last day, and that day: the split of the whole log, once more."""
+    return number_stage(*split_by_time(log.train, DAY))
+
+
+def _read(config: DataConfig, array: str, path: Path | None) -> tuple[SessionLog, dict[str, int]]:
+    if config.source == "simulated":
+        log, counts = simulated_sessions(config.sessions, config.items), {}
+        counts = {"events simulated": len(log.time)}
+    else:
+        if path is None:
+            problem = f"--data.source {config.source} needs it"
+            raise UserError("--data.path", None, problem, "name the file")
+        columns = Columns(config.session_column, config.item_column, "", config.time_column)
+        log, counts = read_log(config.source, path, columns, array)
+    log, mended = in_order(log)
+    counts = {**counts, **mended}
+    if config.drop_repeats:
+        log, dropped = without_repeats(log)
+        counts |= dropped
+    return log, counts
+
+
+def _test_path(config: DataConfig) -> Path | None:
+    return config.path if config.source in ("npz", "simulated") else Path(config.test)
+
+
+def _checked(log: Log) -> Log:
+    """Training sessions of one event have nothing to learn from."""
+    train, dropped = filter_log(log.train, 2, 1)
+    short = dropped["events of sessions of fewer than 2, dropped"]
+    return log._replace(
+        train=train, counts={**log.counts, "training events alone in their session, dropped": short}
+    )
+
+
+def check_data(config: DataConfig) -> None:
+    """Raises UserError for settings that can't be read with."""
+    cli.check_least(
+        [
+            ("--data.min-session", config.min_session, 2),
+            ("--data.min-item", config.min_item, 1),
+            ("--data.sessions", config.sessions, 50),
+            ("--data.items", config.items, 20),
+        ]
+    )
+    if config.source == "simulated" and (config.path is not None or config.test):
+        flag, given = (
+            ("--data.path", config.path) if config.path is not None else ("--data.test", config.test)
+        )
+        raise UserError(flag, given, "simulated sessions read no file", "leave it out, or name --data.source")

@@ -1,0 +1,187 @@
+"""The session experiment as a user runs it: a tiny run end to end, again from its checkpoint, killed, and misused."""
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import evaluate, gru4rec_sessions
+from tests.experiments.commands import run, said_on_failure, start, wait_for
+from tests.train.data.session_logs import random_log
+from train.data.sessions import DAY
+from train.run_directory import open_run
+from train.steps.gru4rec import GRU4RecConfig, RankingConfig
+
+TINY = (
+    *("--model.layers", "6", "--losses", "xe", "--xe.samples", "8", "--xe.epochs", "2"),
+    *("--train.batch-size", "8", "--train.inner-steps", "4", "--train.log-every", "1"),
+    *("--train.checkpoint-every", "5", "--evaluate.batch-size", "16", "--data.min-item", "1"),
+)
+
+
+def write_log(path: Path, days=4, sessions=80) -> Path:
+    """Sessions spread over days, as text with named columns."""
+    log = random_log(sessions=sessions)
+    time = log.time * days * DAY / (100 * sessions)
+    rows = [f"s{s}\titem {i}\t{t:.1f}" for s, i, t in zip(log.session, log.item, time, strict=True)]
+    path.write_text("\n".join(["SessionId\tItemId\tTime", *rows]))
+    return path
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """The flags of a small file."""
+    path = write_log(tmp_path_factory.mktemp("data") / "clicks.tsv")
+    return ("--data.source", "csv", "--data.path", path)
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    """A run of two seeds."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    run("gru4rec_sessions", *TINY, *data, "--seeds", 2, "--run-dir", folder)
+    return folder
+
+
+def results(folder):
+    return json.loads((folder / "results.json").read_text())
+
+
+def test_run_directory_is_complete(trained):
+    found = results(trained)
+    names = ["GRU4Rec, cross-entropy", "popularity", "S-POP", "item-KNN", "first-order Markov"]
+    assert list(found["models"]) == names and found["ties"] == "conservative"
+    model = found["models"][names[0]]
+    assert len(model["recall@20"]["seeds"]) == 2 and model["mrr@5"]["cases"] > 50
+    for n in (5, 10, 20):
+        assert model[f"mrr@{n}"]["mean"] <= model[f"recall@{n}"]["mean"] <= 1
+    assert 1 <= found["epochs"]["xe"] <= 2
+    assert {path.stem for path in (trained / "figures").iterdir()} == {
+        *("comparison", "positions", "losses", "validation")
+    }
+    page = (trained / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 4 and "nothing was chosen on test sessions" in page
+    assert "events read" in page and "first-order Markov" in page
+    assert len(json.loads((trained / "catalogue.json").read_text())["items"]) == 12
+
+
+def test_evaluate_measures_again_and_otherwise(trained):
+    before = results(trained)["models"]
+    evaluate.main([str(trained), "--at", "3", "20", "--ties", "standard"])
+    after = results(trained)["models"]
+    for name, model in after.items():
+        assert "recall@3" in model and "recall@5" not in model
+        assert model["recall@20"]["mean"] >= before[name]["recall@20"]["mean"]
+
+
+def test_recommender_scores_a_session_by_all_of_it(trained):
+    recommender = gru4rec_sessions.load_recommender(open_run(trained), "last", seed=1)
+    assert set(recommender.item_ids) == {f"item {i}" for i in range(12)}
+    scores = recommender.scores([[3], [5, 3], [5, 3, 1, 4]])
+    assert scores.shape == (3, 12) and np.isfinite(scores).all()
+    assert not np.allclose(scores[0], scores[1])
+    np.testing.assert_allclose(recommender.scores([[5, 3]])[0], scores[1], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_killed_run_resumes_to_the_same_results(data, tmp_path):
+    trained = tmp_path / "whole"
+    run("gru4rec_sessions", *TINY, *data, "--seeds", 2, "--run-dir", trained)
+    cut = tmp_path / "cut"
+    quiet = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    process = start("gru4rec_sessions", *TINY, *data, "--seeds", 2, "--run-dir", cut, **quiet)
+    wait_for(cut / "xe" / "choosing" / "checkpoints" / "last" / "5", process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    run("gru4rec_sessions", "--resume", cut)
+    assert results(cut) == results(trained)
+    for part in ("choosing", "final"):
+        name = Path("xe") / part / "metrics.jsonl"
+        assert (cut / name).read_text() == (trained / name).read_text()
+
+
+@pytest.mark.slow
+def test_every_loss_and_a_prepared_test_part(tmp_path):
+    train, test = write_log(tmp_path / "train.tsv"), write_log(tmp_path / "test.tsv", sessions=20)
+    flags = ("--data.source", "csv", "--data.path", train, "--data.test", test)
+    losses = ("--losses", "xe", "bpr-max", "top1-max", "bpr", "top1", "--evaluate.stopping", "fixed")
+    short = ("--train.steps", 6, "--model.cell", "torch", "--model.embedding", "none")
+    run("gru4rec_sessions", *TINY, *flags, *losses, *short, "--run-dir", tmp_path / "run")
+    found = results(tmp_path / "run")
+    assert len(found["models"]) == 5 + 4
+    assert not (tmp_path / "run" / "xe" / "choosing").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--losses"], "--losses"),
+        (["--losses", "xe", "xe"], "--losses"),
+        (["--xe.loss", "bpr"], "--xe.loss"),
+        (["--bpr-max.activation", "elu"], "--bpr-max.activation"),
+        (["--xe.dropout-hidden", "1"], "--xe.dropout-hidden"),
+        (["--model.layers", "0"], "--model.layers"),
+        (["--train.evaluate-every", "5"], "--train.evaluate-every"),
+        (["--train.patience", "3"], "--train.patience"),
+        (["--train.batch-size", "1"], "--train.batch-size"),
+        (["--evaluate.at", "0"], "--evaluate.at"),
+        (["--data.source", "csv"], "--data.path"),
+        (["--data.source", "csv", "--data.path", "nowhere.csv"], "nowhere.csv"),
+        (["--data.path", "x.csv"], "--data.path"),
+        (["--data.test", "test"], "--data.test"),
+        (["--data.min-session", "1"], "--data.min-session"),
+    ],
+)
+def test_bad_input_is_one_clear_error(arguments, expected, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    small = ["--data.sessions", "60", "--data.items", "20"]
+    assert expected in said_on_failure(gru4rec_sessions.main, [*small, *arguments], monkeypatch, capsys)
+    assert not list(tmp_path.iterdir())
+
+
+def test_bad_files_are_named(tmp_path, monkeypatch, capsys):
+    log = write_log(tmp_path / "clicks.tsv")
+    flags = ["--data.source", "csv", "--data.path", str(log)]
+    for more, word in (
+        (["--data.item-column", "product"], "product"),
+        (["--data.session-column", "visit"], "--data.session-column"),
+        (["--data.min-item", "1000"], "filters"),
+    ):
+        assert word in said_on_failure(gru4rec_sessions.main, [*flags, *more], monkeypatch, capsys)
+    one_day = write_log(tmp_path / "short.tsv", days=1)
+    flags = ["--data.source", "csv", "--data.path", str(one_day), "--data.min-item", "1"]
+    assert "training" in said_on_failure(gru4rec_sessions.main, flags, monkeypatch, capsys)
+
+
+def test_published_settings_are_those_of_rsc15():
+    paper = gru4rec_sessions.PRESETS["paper"]
+    assert (
+        paper.model == GRU4RecConfig() and paper.model.layers == (100,) and paper.model.embedding == "shared"
+    )
+    assert paper.train.batch_size == 32 and paper.train.steps == 0 and paper.evaluate.stopping == "fixed"
+    assert paper.xe == RankingConfig(
+        loss="cross-entropy",
+        log_q=1.0,
+        samples=2048,
+        sample_alpha=0.75,
+        dropout_embed=0.1,
+        dropout_hidden=0.0,
+        learning_rate=0.1,
+        momentum=0.0,
+        epochs=10,
+    )
+    assert paper.bpr_max == RankingConfig(
+        loss="bpr-max",
+        activation="elu-0.5",
+        score_regularisation=0.5,
+        log_q=0.0,
+        samples=2048,
+        sample_alpha=0.0,
+        dropout_embed=0.0,
+        learning_rate=0.2,
+        momentum=0.1,
+        epochs=10,
+    )

@@ -1,0 +1,40 @@
+"""The two ways to read a table of text; what is wrong with files is in test_ratings."""
+
+import numpy as np
+
+from train.data import text_tables
+from train.data.text_tables import Columns, read_text
+
+LINES = ("10::7::5::30", "2::7::3.5::10", "10::3::4::20")
+
+
+def table(path):
+    path.write_text("\n".join(LINES) + "\n")
+    return text_tables._Table(path, Columns(*"abcd"), "::", tuple("abcd"), 0)
+
+
+def test_both_ways_agree(tmp_path):
+    given = table(tmp_path / "ratings.dat")
+    fast, slow = text_tables._read_whole_numbers(given), text_tables._read_any_ids(given)
+    assert fast is not None
+    for one, other in ((fast.user, slow.user), (fast.item, slow.item)):
+        assert [one[1][code] for code in one[0]] == [other[1][code] for code in other[0]]
+    np.testing.assert_array_equal(fast.rating, slow.rating)
+    np.testing.assert_array_equal(fast.time, slow.time)
+
+
+def test_blocks_are_put_together(tmp_path, monkeypatch):
+    monkeypatch.setattr(text_tables, "ROWS_PER_BLOCK", 2)
+    given = table(tmp_path / "ratings.dat")
+    for read in (text_tables._read_whole_numbers, text_tables._read_any_ids):
+        events = read(given)
+        assert events is not None and [events.user[1][code] for code in events.user[0]] == ["10", "2", "10"]
+        np.testing.assert_array_equal(events.time, [30, 10, 20])
+
+
+def test_ids_too_large_for_a_float_stay_apart(tmp_path):
+    path = tmp_path / "events.csv"
+    path.write_text("user,item\n9007199254740993,1\n9007199254740992,1\n")
+    user, _, rating, time = read_text(path, Columns(), ",", None)
+    assert [user[1][code] for code in user[0]] == ["9007199254740993", "9007199254740992"]
+    assert rating is None and time is None

@@ -1,0 +1,308 @@
+"""Events of users and items from files: MovieLens in its three forms, tables with named columns, npz, TFDS.
+
+What can't be an event is one `UserError`; what is left out is counted, and the report shows the counts.
+"""
+
+import dataclasses
+import pathlib
+import re
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from train.data.text_tables import (
+    Columns,
+    Ids,
+    RawEvents,
+    bad_file,
+    check_columns,
+    first_line,
+    numbered,
+    read_text,
+)
+from train.errors import UserError
+
+MOVIELENS_FILES = ("ratings.csv", "ratings.dat", "u.data")
+WHOLE_NUMBER = re.compile(r"[+-]?\d+")
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What was read and what of it was left out; the last is sorted, not left out."""
+
+    read: int = 0
+    without_id: int = 0
+    below_rating: int = 0
+    duplicates: int = 0
+    out_of_order: int = 0
+
+    def lines(self) -> list[tuple[str, int]]:
+        """(what, how many) for the report."""
+        return [
+            ("events read", self.read),
+            ("left out: no user or no item", self.without_id),
+            ("left out: rating below the threshold", self.below_rating),
+            ("left out: later event of the same user and item", self.duplicates),
+            ("earlier than the event before it of the same user, put in order", self.out_of_order),
+        ]
+
+
+@dataclass(frozen=True)
+class Events:
+    """Users' events.
+
+    Attributes:
+      user: of each event, a place in `user_ids`.
+      item: of each event, a place in `item_ids`.
+      rating: where the file has one.
+      time: where the file has one.
+      user_ids: as the file has them; whole numbers in their order, others in the order of text.
+      item_ids: likewise.
+      name: of the data.
+      counts: what was read and left out so far.
+    """
+
+    user: Int[np.ndarray, " n"]
+    item: Int[np.ndarray, " n"]
+    rating: Float[np.ndarray, " n"] | None
+    time: Float[np.ndarray, " n"] | None
+    user_ids: Sequence[str]
+    item_ids: Sequence[str]
+    name: str
+    counts: Counts
+
+
+def positives(events: Events, min_rating: float) -> Events:
+    """One event for every user and item that is liked, by user, in the order of time.
+
+    Ratings below the threshold are left out, as are all but the first of several events with the same user and item.
+    Events without time keep the order of the file; at the same time the item decides.
+
+    Raises:
+      UserError: nothing is left.
+    """
+    keep = np.ones(len(events.user), bool) if events.rating is None else events.rating >= min_rating
+    below = int((~keep).sum())
+    if not keep.any():
+        top = 0 if events.rating is None or not len(keep) else events.rating.max()
+        problem = f"leaves nothing of {events.name}: of {len(keep):,} ratings the highest is {top:g}"
+        raise UserError("--data.min-rating", min_rating, problem, "give a lower one")
+    user, item = events.user[keep], events.item[keep]
+    time = np.zeros(len(user)) if events.time is None else events.time[keep]
+    by_user = np.argsort(user, kind="stable")
+    backwards = (np.diff(time[by_user]) < 0) & (np.diff(user[by_user]) == 0)
+    order = by_user if events.time is None else np.lexsort((item, time, user))
+    user, item, time = user[order], item[order], time[order]
+    pair = user.astype(np.int64) * len(events.item_ids) + item
+    first = np.zeros(len(pair), bool)
+    first[np.unique(pair, return_index=True)[1]] = True
+    counts = dataclasses.replace(
+        events.counts,
+        below_rating=below,
+        duplicates=int((~first).sum()),
+        out_of_order=int(backwards.sum()),
+    )
+    return dataclasses.replace(
+        events,
+        user=user[first],
+        item=item[first],
+        rating=None,
+        time=None if events.time is None else time[first],
+        counts=counts,
+    )
+
+
+def read_movielens(path: str | pathlib.Path) -> Events:
+    """`ratings.csv` (with a header), `ratings.dat` (fields between ::) or `u.data` (between tabs), or their folder.
+
+    Raises:
+      UserError: there is no such file, or a line is none of its format.
+    """
+    file = _movielens_file(pathlib.Path(path).expanduser())
+    with file.open(encoding="utf-8-sig", errors="replace") as lines:
+        head = lines.readline()
+    if head.lower().startswith("userid,"):
+        columns = Columns("userId", "movieId", "rating", "timestamp")
+        events = _events(file, read_text(file, columns, ",", None))
+    else:
+        separator = "::" if "::" in head else "\t"
+        names = Columns("user", "item", "rating", "timestamp")
+        events = _events(file, read_text(file, names, separator, tuple(names)))
+    for what, ids in (("user", events.user_ids), ("item", events.item_ids)):
+        wrong = next((name for name in ids if not WHOLE_NUMBER.fullmatch(name)), None)
+        if wrong is not None:
+            problem = f"has the {what} {wrong!r}, which is no whole number, as MovieLens ids are"
+            raise bad_file(file, problem, "mend that line, or read it with --data.source csv")
+    return events
+
+
+def read_csv(path: str | pathlib.Path, columns: Columns) -> Events:
+    """A table with a header, fields between commas, semicolons or tabs; ids are any text.
+
+    Raises:
+      UserError: it can't be read, lacks a named column, or a field is no number where one has to be.
+    """
+    file = _existing(pathlib.Path(path).expanduser())
+    with file.open(encoding="utf-8-sig", errors="replace") as lines:
+        head = lines.readline()
+    return _events(file, read_text(file, columns, max(",;\t", key=head.count), None))
+
+
+def read_parquet(path: str | pathlib.Path, columns: Columns) -> Events:
+    """A Parquet file with named columns (extra `parquet`).
+
+    Raises:
+      UserError: pyarrow is missing, the file can't be read, or it lacks a named column.
+    """
+    file = _existing(pathlib.Path(path).expanduser())
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as missing:
+        remedy = "pip install '.[parquet]', or give a CSV file"
+        raise UserError(
+            "--data.source", "parquet", "needs pyarrow, which is not installed", remedy
+        ) from missing
+    try:
+        known = pyarrow.parquet.read_schema(file).names
+        check_columns(file, columns, known)
+        table = pyarrow.parquet.read_table(file, columns=list(columns.named().values()))
+    except (pyarrow.ArrowException, OSError) as error:
+        raise bad_file(
+            file, f"is no readable Parquet file ({first_line(error)})", "write it again"
+        ) from error
+
+    def ids(name: str) -> tuple[np.ndarray, list[str]]:
+        encoded = table.column(name).combine_chunks().dictionary_encode()
+        codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        names = ["" if value is None else str(value) for value in encoded.dictionary.to_pylist()]
+        return codes.astype(np.int32), names
+
+    def numbers(name: str) -> np.ndarray | None:
+        if not name:
+            return None
+        try:
+            return np.asarray(table.column(name).cast(pyarrow.float64(), safe=False).to_numpy(), np.float64)
+        except pyarrow.ArrowException as error:
+            problem = f"column {name!r} is {table.column(name).type}, which is no number"
+            raise bad_file(file, problem, "write numbers, or name another column") from error
+
+    raw = RawEvents(ids(columns.user), ids(columns.item), numbers(columns.rating), numbers(columns.time))
+    return _events(file, raw)
+
+
+def read_npz(path: str | pathlib.Path, array: str = "triples") -> Events:
+    """An npz with an array of integer rows (user, item[, rating[, time]]).
+
+    Raises:
+      UserError: it can't be read, or has no such array.
+    """
+    file = _existing(pathlib.Path(path).expanduser())
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            if array not in archive.files:
+                problem = f"has no array {array!r} (it holds {', '.join(archive.files)})"
+                raise bad_file(file, problem, "name it with --data.array")
+            rows = archive[array]
+    except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        raise bad_file(file, f"is no readable npz file ({first_line(error)})", "copy it again") from error
+    if rows.ndim != 2 or not 2 <= rows.shape[1] <= 4 or rows.dtype.kind not in "iu":
+        problem = f"{array!r} is {rows.dtype}{list(rows.shape)}, not integers [n, 2 to 4]"
+        raise bad_file(file, problem, "save rows of user, item, rating, time")
+    user, item = (numbered(column) for column in rows.T[:2])
+    rating, time = (rows[:, i].astype(np.float64) if rows.shape[1] > i else None for i in (2, 3))
+    return _events(file, RawEvents(user, item, rating, time))
+
+
+def read_tfds(path: str | pathlib.Path | None, name: str = "movielens/1m-ratings") -> Events:
+    """A prepared TFDS `movielens` data set.
+
+    Args:
+      path: the data folder, or None for that of TFDS.
+      name: of the data set and its configuration.
+
+    Raises:
+      UserError: it is not prepared, or not as array_record.
+    """
+    import tensorflow_datasets as tfds
+    import tensorflow_datasets.structured.movielens  # without TensorFlow TFDS finds it only so
+
+    folder = None if path is None else pathlib.Path(path).expanduser()
+    try:
+        source: Any = tfds.data_source(name, split="train", data_dir=folder, download=False)
+    except Exception as error:  # TFDS raises a different class for each way in which a folder is not prepared
+        raise UserError(
+            "--data.tfds-name",
+            name,
+            f"is not prepared so that it can be read at random ({first_line(error)})",
+            "prepare it with file_format='array_record' and the extra tfds-prepare, or use --data.source movielens",
+        ) from error
+    user, item, rating, time = Ids(), Ids(), [], []
+    pairs = []
+    for row in (source[i] for i in range(len(source))):
+        pairs.append((user[row["user_id"].decode()], item[row["movie_id"].decode()]))
+        rating.append(row["user_rating"])
+        time.append(row["timestamp"])
+    codes = np.asarray(pairs, np.int32).reshape(-1, 2)
+    numbers = (np.asarray(values, np.float64) for values in (rating, time))
+    return _events(
+        pathlib.Path(name), RawEvents((codes[:, 0], list(user)), (codes[:, 1], list(item)), *numbers)
+    )
+
+
+def _events(file: pathlib.Path, raw: RawEvents) -> Events:
+    """Ids in their order, rows without an id left out, numbers checked."""
+    user, item, rating, time = raw
+    for what, values in (("rating", rating), ("time", time)):
+        if values is not None and not np.isfinite(values).all():
+            row = int(np.flatnonzero(~np.isfinite(values))[0]) + 1
+            raise bad_file(file, f"row {row} has a {what} that is not finite", "mend or remove that row")
+    (users, user_ids), (items, item_ids) = (_sorted_ids(*side) for side in (user, item))
+    known = (users >= 0) & (items >= 0)
+    if not known.any():
+        raise bad_file(file, "holds no event", "give a file with at least one row with a user and an item")
+    return Events(
+        user=users[known],
+        item=items[known],
+        rating=None if rating is None else rating[known],
+        time=None if time is None else time[known],
+        user_ids=user_ids,
+        item_ids=item_ids,
+        name=file.stem,
+        counts=Counts(read=len(known), without_id=int((~known).sum())),
+    )
+
+
+def _sorted_ids(codes: Int[np.ndarray, " n"], names: list[str]) -> tuple[Int[np.ndarray, " n"], list[str]]:
+    """The codes of sorted names, -1 for an empty name; whole numbers in the order of numbers."""
+    names = [name.strip() for name in names]
+    real = [i for i, name in enumerate(names) if name]
+    key: Callable[[int], Any] = (
+        (lambda i: (int(names[i]), names[i]))
+        if all(WHOLE_NUMBER.fullmatch(names[i]) for i in real)
+        else (lambda i: names[i])
+    )
+    order = sorted(real, key=key)
+    rank = np.full(len(names) + 1, -1, np.int32)  # the last is that of the code -1
+    rank[order] = np.arange(len(order))
+    return rank[codes], [names[i] for i in order]
+
+
+def _movielens_file(path: pathlib.Path) -> pathlib.Path:
+    if path.is_dir():
+        found = [path / name for name in MOVIELENS_FILES if (path / name).is_file()]
+        if not found:
+            raise bad_file(path, f"holds none of {', '.join(MOVIELENS_FILES)}", "name the file itself")
+        return found[0]
+    return _existing(path)
+
+
+def _existing(path: pathlib.Path) -> pathlib.Path:
+    if not path.is_file():
+        raise bad_file(path, "is a folder" if path.is_dir() else "no such file", "name the file itself")
+    return path

@@ -1,0 +1,238 @@
+"""One update of CDAE (Wu, DuBois, Zheng & Ester, WSDM 2016) on a batch of users.
+
+The four variants of the paper by (`hidden`, `loss`): M1 (identity, square), M2 (identity, ce), M3 (sigmoid, square),
+M4 (sigmoid, ce).
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, PyTree
+
+from jaxmodels.cdae import CDAE, Corruption, HiddenActivation, corrupt
+from objectives.pointwise import PointwiseLoss, pointwise
+from train.devices import across_devices
+from train.errors import UserError
+from train.item_shards import columns, top_k
+from train.steps.autoencoder import Metrics
+
+ACCUMULATOR = 1e-4
+"""Initial sum of squared gradients of AdaGrad, as coded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CDAEConfig:
+    """Settings of the network, its loss and its optimiser; the defaults are variant M4."""
+
+    latent_dim: int = 50
+    """Number of hidden units K."""
+    hidden: HiddenActivation = "sigmoid"
+    """Activation h of the hidden layer."""
+    loss: PointwiseLoss = "ce"
+    """Loss of an item's score. `square` is the official code's (x - s)^2, by which the published results were made;
+    the paper writes half of that, `square-half`."""
+    pairwise: bool = False
+    """Loss of the difference between the scores of a click and of an item without one, as if it had been clicked."""
+    tied: bool = False
+    """The same weights into and out of the hidden layer."""
+    user_node: bool = True
+    """A vector of weights per user."""
+    corruption: Corruption = "mask"
+    """Dropping clicks, or adding normal noise to all items."""
+    corruption_amount: float = 0.5
+    """Probability of a click to be dropped, or standard deviation of the noise."""
+    negatives: int = 5
+    """Sampled items without a click per click; 0: all items, without sampling. If pairwise: per user."""
+    l2: float = 0.01
+    """Weight of half the sum of squares of all parameters."""
+    optimiser: Literal["adam", "adagrad"] = "adam"
+    """AdaGrad as in the official code, or Adam as for CDAE in the paper of Mult-VAE."""
+    learning_rate: float = 1e-3
+    """Learning rate; the official code has 0.1 for AdaGrad on one user at a time."""
+    adagrad_beta: float = 1.0
+    """What AdaGrad adds to the root of its accumulator; far from 0 it damps most steps, as in the published runs."""
+
+
+class CDAEState(flax.struct.PyTreeNode):
+    """params: inputs W, outputs W' unless tied, users V if there are nodes, bias b, item_bias b'."""
+
+    step: jax.Array
+    params: PyTree
+    optimiser: PyTree
+    key: jax.Array
+
+
+class Noise(NamedTuple):
+    """Of one update: for the corruption, and uniform numbers that choose the sampled negatives."""
+
+    input: Float[Array, "b items"]
+    negatives: Float[Array, "b items"]
+
+
+def check(config: CDAEConfig) -> None:
+    """Raises UserError for settings that no network or loss can be made of."""
+    if config.latent_dim < 1:
+        raise UserError("--model.latent-dim", config.latent_dim, "is no size", "give at least 1")
+    largest = 1 if config.corruption == "mask" else float("inf")
+    if not 0 <= config.corruption_amount <= largest:
+        remedy = "give 0 for none" if config.corruption == "gaussian" else "give a probability"
+        raise UserError("--model.corruption-amount", config.corruption_amount, "is out of range", remedy)
+    if config.negatives < 0 or (config.pairwise and not config.negatives):
+        remedy = "give at least 1 for pairs" if config.pairwise else "give 0 for all items"
+        raise UserError("--model.negatives", config.negatives, "are too few", remedy)
+    for name in ("l2", "adagrad_beta"):
+        value = getattr(config, name)
+        if not 0 <= value < float("inf"):
+            raise UserError(
+                f"--model.{name.replace('_', '-')}", value, "is negative or infinite", "give e.g. 0"
+            )
+    if not 0 < config.learning_rate < float("inf"):
+        raise UserError("--model.learning-rate", config.learning_rate, "is no step size", "give e.g. 1e-3")
+
+
+def network(config: CDAEConfig, users: int, items: int) -> CDAE:
+    """The network of these settings."""
+    return CDAE(users, items, config.latent_dim, config.hidden, config.tied, config.user_node)
+
+
+def init_state(key: jax.Array, config: CDAEConfig, users: int, items: int) -> CDAEState:
+    """A fresh state. The key initialises the parameters and seeds every later update."""
+    run_key, init_key = jax.random.split(key)
+    x, user = jnp.zeros((1, items)), jnp.zeros(1, jnp.int32)
+    params = network(config, users, items).init(init_key, x, user)["params"]
+    return CDAEState(
+        step=jnp.zeros((), jnp.int32), params=params, optimiser=optimiser(config).init(params), key=run_key
+    )
+
+
+def optimiser(config: CDAEConfig) -> optax.GradientTransformation:
+    """Adam, or the AdaGrad of the official code."""
+    if config.optimiser == "adam":
+        return optax.adam(config.learning_rate)
+    return adagrad(config.learning_rate, config.adagrad_beta)
+
+
+def adagrad(learning_rate: float, beta: float) -> optax.GradientTransformation:
+    """a += g^2; theta -= lr g / (sqrt(a) + beta), with a = 1e-4 at first. optax.adagrad adds inside the root."""
+
+    def init(params: PyTree) -> PyTree:
+        return jax.tree.map(lambda p: jnp.full_like(p, ACCUMULATOR), params)
+
+    def update(updates: PyTree, state: Any, params: PyTree = None) -> tuple[PyTree, PyTree]:
+        state = jax.tree.map(lambda a, g: a + g**2, state, updates)
+        return jax.tree.map(lambda a, g: -learning_rate * g / (jnp.sqrt(a) + beta), state, updates), state
+
+    return optax.GradientTransformation(init, update)
+
+
+def train_step(
+    state: CDAEState, batch: dict[str, Array], config: CDAEConfig, items: int | None = None
+) -> tuple[CDAEState, Metrics]:
+    """One update on {"x": [b, items], "user": [b]}; pure, its noise is a function of (key, step).
+
+    `items` is the number of real items where rows are padded.
+    """
+    noise = draw_noise(jax.random.fold_in(state.key, state.step), batch["x"].shape, config)
+    return update(state, batch["x"], batch["user"], noise, config, items)
+
+
+def draw_noise(key: jax.Array, shape: tuple[int, ...], config: CDAEConfig) -> Noise:
+    """The noise of one update on rows of that shape."""
+    input_key, negatives_key = jax.random.split(key)
+    draw = jax.random.uniform if config.corruption == "mask" else jax.random.normal
+    return Noise(draw(input_key, shape), jax.random.uniform(negatives_key, shape))
+
+
+def update(
+    state: CDAEState,
+    x: Float[Array, "b items"],
+    user: Int[Array, " b"],
+    noise: Noise,
+    config: CDAEConfig,
+    items: int | None = None,
+) -> tuple[CDAEState, Metrics]:
+    """One update with given noise."""
+    x, user, noise = across_devices((x, user, noise))
+    gradient, metrics = jax.grad(loss, has_aux=True)(state.params, x, user, noise, config, items)
+    updates, optimiser_state = optimiser(config).update(gradient, state.optimiser, state.params)
+    params = optax.apply_updates(state.params, updates)
+    return state.replace(step=state.step + 1, params=params, optimiser=optimiser_state), metrics
+
+
+def loss(
+    params: PyTree,
+    x: Float[Array, "b items"],
+    user: Int[Array, " b"],
+    noise: Noise,
+    config: CDAEConfig,
+    items: int | None = None,
+) -> tuple[Float[Array, ""], Metrics]:
+    """The mean over users of sum_{i in O_u + S_u} l(x_ui, s_ui), + l2/2 ||theta||^2, and its terms."""
+    corrupted = corrupt(x, noise.input, config.corruption, config.corruption_amount)
+    scores = apply(params, corrupted, user, config)
+    items = items or x.shape[1]
+    if config.pairwise:
+        rows = pairwise_loss(scores, x, noise.negatives, config, items)
+    else:
+        counts = weights(x, noise.negatives, config, items)
+        rows = jnp.sum(counts * pointwise(scores, x, config.loss), axis=1)
+    terms = {
+        "reconstruction": jnp.mean(rows),
+        "l2": sum((jnp.sum(leaf**2) for leaf in jax.tree.leaves(params)), jnp.zeros(())),
+    }
+    total = terms["reconstruction"] + config.l2 / 2 * terms["l2"]
+    return total, {"loss": total, **terms}
+
+
+def weights(
+    x: Float[Array, "b items"], uniform: Float[Array, "b items"], config: CDAEConfig, items: int
+) -> Float[Array, "b items"]:
+    """How often each item counts in the loss: clicks once, others as often as they were drawn, padding never.
+
+    The official code draws `negatives` N_u items with replacement. Here each item is drawn by itself,
+    floor(r + uniform) times with r = negatives N_u / (items - N_u): as often on average, and nothing has to be
+    sorted or searched.
+    """
+    clicks = jnp.sum(x, axis=1, keepdims=True)
+    rate = config.negatives * clicks / jnp.maximum(items - clicks, 1.0)
+    drawn = jnp.floor(rate + uniform) if config.negatives else jnp.ones_like(x)
+    real = jnp.arange(x.shape[1])[None] < items
+    return jnp.where(x > 0, 1.0, jnp.where(real, drawn, 0.0))
+
+
+def pairwise_loss(
+    scores: Float[Array, "b items"],
+    x: Float[Array, "b items"],
+    uniform: Float[Array, "b items"],
+    config: CDAEConfig,
+    items: int,
+) -> Float[Array, " b"]:
+    """sum_{i in O_u} sum_{j in S_u} l(1, s_ui - s_uj); S_u are the items without a click of the largest `uniform`."""
+    drawn, negatives = top_k(jnp.where(x > 0, -1.0, uniform), min(config.negatives, items), items)
+    difference = scores[:, :, None] - columns(scores, negatives)[:, None]
+    pair = (x[:, :, None] > 0) & (drawn >= 0)[:, None]
+    return jnp.sum(pointwise(difference, jnp.ones_like(difference), config.loss), axis=(1, 2), where=pair)
+
+
+def apply(
+    params: PyTree, x: Float[Array, "b items"], user: Int[Array, " b"], config: CDAEConfig
+) -> Float[Array, "b items"]:
+    """The scores of all items."""
+    users = len(params["users"]) if config.user_node else 0
+    scores: Any = network(config, users, len(params["inputs"])).apply({"params": params}, x, user)
+    return scores
+
+
+def scores(
+    params: PyTree, x: Float[Array, "b items"], user: Int[Array, " b"], config: CDAEConfig
+) -> Float[Array, "b items"]:
+    """Scores by which unseen items are ranked, from uncorrupted clicks; no user node for a number that is no user's.
+
+    A network that never saw a click in training (everything masked) sees none here.
+    """
+    blind = config.corruption == "mask" and config.corruption_amount == 1
+    return apply(params, jnp.zeros_like(x) if blind else x, user, config)
