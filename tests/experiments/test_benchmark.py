@@ -23,6 +23,7 @@ def test_forms_differ_as_programs_and_agree_in_value():
     np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_every_form_of_cada_vae_is_timed():
     model = cada_vae.CADAVAEConfig(latent_dim=2, image_hidden=(4, 4), side_hidden=(4, 4))
     config = benchmark.CADAVAE(

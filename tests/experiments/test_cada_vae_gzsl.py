@@ -83,6 +83,7 @@ def test_run_directory_is_complete(trained):
     assert (trained / "validation" / "metrics.jsonl").is_file()
 
 
+@pytest.mark.slow
 def test_evaluate_measures_again_and_otherwise(trained):
     before = results(trained)
     few = "--settings gfsl fsl --shots 2 --stopping fixed --passes 2 --unseen-samples 16"
@@ -118,6 +119,7 @@ def test_killed_run_resumes_to_the_same_results(trained, data, tmp_path):
     assert (cut / "metrics.jsonl").read_text() == (trained / "metrics.jsonl").read_text()
 
 
+@pytest.mark.slow
 def test_standard_files_and_two_kinds_of_attributes(tmp_path):
     fields = benchmark()
     locs = {name: value[:, None] + 1.0 for name, value in fields.items() if name.endswith("_loc")}

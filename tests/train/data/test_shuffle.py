@@ -22,7 +22,7 @@ def test_an_epoch_is_a_bijection(size):
         np.testing.assert_array_equal(np.sort(rows), np.arange(size))
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=2, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 60))
 def test_batches_of_any_length_walk_through_epochs(batch, size):
     """Cut into batches that straddle epochs or hold several, the order is that of one long batch."""

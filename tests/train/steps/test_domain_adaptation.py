@@ -44,6 +44,7 @@ def features(state, batch=BATCH):
     return [da.features(state.params[group], image, None, CONFIG) for group in ("content", "domain")]
 
 
+@pytest.mark.slow
 def test_the_content_learns_classes_of_the_source_and_independence_of_the_domain():
     before, after, metrics = stepped("club")
     content, domain = features(before)

@@ -42,8 +42,12 @@ OPTIONS = {
         "critic_steps": 2,
     },
 }
-COMPILED = ("mmd",)
 CRITIC_METRICS = {"critic_loss", "critic_logits", "critic_penalty", "critic_gradient_norm"}
+
+
+def mostly_slow(*quick, among=tuple(OPTIONS)):
+    """Parameters of which all but a few are slow: each is a program of its own to compile."""
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in among]
 
 
 def batch(seed=0):
@@ -65,7 +69,7 @@ def compiled_step(name):
     return jax.jit(chex.assert_max_traces(step, n=1))
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("name", mostly_slow("neural", "all"))
 def test_shapes(name):
     """A step keeps the shape and format of every array of the state; metrics are float32 scalars."""
     config = config_of(name)
@@ -80,9 +84,8 @@ def test_shapes(name):
     assert evaluated.keys() >= {"loss", "loss_gw", "loss_w", "loss_d", "loss_h"}
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in COMPILED else pytest.param(name, marks=pytest.mark.slow) for name in OPTIONS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OPTIONS)
 def test_one_step_is_finite_and_moves_every_parameter_that_has_a_gradient(name):
     config = config_of(name)
     state = gwae.init_state(jax.random.key(0), config)
@@ -95,6 +98,7 @@ def test_one_step_is_finite_and_moves_every_parameter_that_has_a_gradient(name):
     assert after.params["log_scale"] != state.params["log_scale"]
 
 
+@pytest.mark.slow
 def test_step_is_a_function_of_key_and_step():
     """Deterministic, one trace for every step, and other noise at another step or from another key."""
     step = compiled_step("mmd")
@@ -108,7 +112,7 @@ def test_step_is_a_function_of_key_and_step():
     step(after, batch(1))
 
 
-@pytest.mark.parametrize("name", ["neural", "gaussian mixture", "causal"])
+@pytest.mark.parametrize("name", mostly_slow("neural", among=("neural", "gaussian mixture", "causal")))
 def test_noise_of_one_update_is_all_different(name):
     """No draw is used twice: the first numbers of every normal array differ."""
     config = dataclasses.replace(config_of(name), critic_steps=3)
