@@ -2,11 +2,12 @@
 
 Paper: Wu, DuBois, Zheng and Ester, "Collaborative Denoising Auto-Encoders for Top-N Recommender Systems", WSDM 2016.
 The protocol is weak generalisation: ratings of at least 4, users and items with at least 5 of them, a random fifth of
-each user's items for testing. `--preset paper --data.path ml-10m` (the folder of ratings.dat) is that with the
-paper's constants; it shows MAP@10 as bars, without numbers. The official program makes AdaGrad steps on one user at a
-time, which is slow on any accelerator (`train.steps.cdae_sequential` restates it); here a step is one of Adam on a
-batch of users, as for CDAE in the paper of Mult-VAE. `ml100k` is for MovieLens-100K, with settings chosen on
-validation items; `quick` simulates users, and takes minutes on two CPU cores.
+each user's items for testing. `--preset paper --data.path ml-10m` (the folder of ratings.dat) is that protocol with the
+paper's K, negatives, corruption and number of passes, but not its optimiser; it shows MAP@10 as bars, without numbers.
+The official program makes AdaGrad steps on one user at a time, which is slow on any accelerator
+(`train.steps.cdae_sequential` restates it); here a step is one of Adam on a batch of users, as for CDAE in the paper of
+Mult-VAE. `ml100k` is for MovieLens-100K, with settings chosen on validation items; `quick` simulates users, and takes
+minutes on two CPU cores.
 Each variant is trained twice: first without a fifth of each user's training items, on which the number of updates is
 chosen, the same for all seeds, and then with them. Nothing is chosen on test items.
 """
@@ -120,7 +121,9 @@ def main(argv: Sequence[str]) -> None:
         for system in systems(config, size(data.split.train)[0], len(data.item_ids)):
             cli.say(f"{system.name} on {data.name}:")
             trained.append(recommending.train(config, system, data, SETTING, run, mesh))
-        recommending.report(run, config, data, trained, SETTING, about(config, recommending.best_of(trained)))
+        recommending.report(
+            run, config, data, trained, SETTING, about(config, recommending.best_of(trained, SETTING))
+        )
 
 
 def systems(config: Config, users: int, items: int) -> list[System]:
@@ -167,7 +170,9 @@ def evaluate(run: RunDirectory, config: Config) -> None:
         recommending.load(config, system, catalogue, SETTING, run, "last")
         for system in systems(config, catalogue.users, len(catalogue.item_ids))
     ]
-    recommending.report(run, config, data, trained, SETTING, about(config, recommending.best_of(trained)))
+    recommending.report(
+        run, config, data, trained, SETTING, about(config, recommending.best_of(trained, SETTING))
+    )
 
 
 def load_recommender(run: RunDirectory, which: Which, seed: int | None = None) -> Recommender:

@@ -73,7 +73,9 @@ def style_section(folder: Path, data: FashionData, style: Style) -> Section:
     caption = (
         f"Percent of the {NEIGHBOURS} nearest items (cosine) that are alike; projection E f, style E f - l"
     )
-    pictures = [_by_category(folder / "categories.png", data, style)]
+    # The plane of styles of one factor has no second axis.
+    plane = style.style.shape[1] > 1
+    pictures = [_by_category(folder / "categories.png", data, style)] if plane else []
     if data.scene is not None:
         pictures = [
             _nearest(folder / "neighbours.png", data, style),

@@ -176,11 +176,20 @@ def report(run: RunDirectory, config: Config, log: Log, trained: Sequence[Traine
 
 
 def evaluate(run: RunDirectory, config: Config) -> None:
-    """Measures a run again, from the newest checkpoints, with other settings of evaluation."""
+    """Measures a run again, from the newest checkpoints, with other settings of evaluation.
+
+    Raises:
+      UserError: a setting is wrong, or is one of those that the run was trained by.
+    """
     check(config)
+    given, trained_by = config.evaluate.stopping, cli.from_json(Config, run.config).evaluate.stopping
+    if given != trained_by:
+        raise UserError(
+            "--evaluate.stopping", given, f"the run was trained by {trained_by!r}", "leave it out"
+        )
     log = open_log(config.data)
     data = number_stage(log.train, log.test)
-    report(run, config, log, [load(one, log, data, run) for one in systems(config)])
+    report(run, config, log, [load(one, data, run) for one in systems(config)])
 
 
 def load_recommender(run: RunDirectory, which: Which, seed: int | None = None) -> Recommender:

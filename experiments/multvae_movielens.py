@@ -107,7 +107,7 @@ def main(argv: Sequence[str]) -> None:
     mesh = devices.item_mesh(config.mesh)
     check(config)
     data = open_data(config.data, SETTING.protocol)
-    run = cli.open_or_create(config, resumed, NAME, CHANGEABLE)
+    run = cli.open_or_create(config, resumed, NAME, changeable(config))
     with cli.training(run, config) as run:
         cli.announce(config, run, PAPER)
         recommending.write_catalogue(run, data, mesh)
@@ -116,6 +116,12 @@ def main(argv: Sequence[str]) -> None:
             cli.say(f"{system.name} on {data.name}:")
             trained.append(recommending.train(config, system, data, SETTING, run, mesh))
         recommending.report(run, config, data, trained, SETTING, about(config))
+
+
+def changeable(config: Config) -> tuple[str, ...]:
+    """What may change when a run is resumed; its length may not where beta depends on it."""
+    fixed = "vae" in config.models and not config.model.anneal_steps
+    return tuple(name for name in CHANGEABLE if not (fixed and name == "train.steps"))
 
 
 def systems(config: Config, users: int, items: int) -> list[System]:

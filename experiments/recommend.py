@@ -20,6 +20,7 @@ from experiments import cli, runs
 from experiments.recommending import Recommender
 from train.atomic import write_atomically
 from train.data.ratings import Columns, read_csv
+from train.data.text_tables import separator_of
 from train.errors import UserError
 from train.loop import Which
 from train.run_directory import open_run
@@ -58,6 +59,8 @@ def main(argv: Sequence[str]) -> None:
     """Reads the histories, ranks, writes."""
     config = runs.parse(Config, "recommend", __doc__, argv)
     cli.check_least([("--k", config.k, 1)])
+    if config.out is not None and config.out.is_dir():
+        raise UserError("--out", config.out, "is a folder", "name a file in it")
     if config.out is not None and not config.out.parent.is_dir():
         raise UserError("--out", config.out, "its folder does not exist", "make the folder first")
     model = open_recommender(config.run_dir, config.checkpoint, config.seed)
@@ -77,7 +80,10 @@ def main(argv: Sequence[str]) -> None:
     if config.out is None:
         print(text.getvalue(), end="", flush=True)
     else:
-        write_atomically(config.out, text.getvalue().encode())
+        try:
+            write_atomically(config.out, text.getvalue().encode())
+        except UserError as error:  # it names a run's directory, which this file is not in
+            raise UserError("--out", config.out, error.problem, "free space there or name another") from error
         cli.say(f"recommended to {len(histories.users)} users: {config.out}")
 
 
@@ -101,7 +107,10 @@ def read_histories(path: Path, item_ids: Sequence[str]) -> Histories:
     Raises:
       UserError: it can't be read, or lacks a column.
     """
-    events = read_csv(path, _columns(path))
+    try:
+        events = read_csv(path, _columns(path))
+    except UserError as error:  # the reader names the flag of the data of a training
+        raise UserError("--user-history", path, error.problem, error.remedy) from error
     place = {name: number for number, name in enumerate(item_ids)}
     number = np.asarray([place.get(name, -1) for name in events.item_ids])[events.item]
     time = np.arange(len(number)) if events.time is None else events.time
@@ -127,7 +136,7 @@ def _columns(path: Path) -> Columns:
         raise UserError(
             "--user-history", path, f"can't be read ({error.strerror})", "name a CSV file"
         ) from error
-    names = [name.strip() for name in head.replace(";", ",").replace("\t", ",").split(",")]
+    names = [name.strip() for name in next(csv.reader([head], delimiter=separator_of(head)), [])]
     if missing := [name for name in ("user", "item") if name not in names]:
         problem = f"has no column {missing[0]!r}, only {', '.join(names)}"
         raise UserError("--user-history", path, problem, "give a header: user,item or user,item,time")

@@ -33,8 +33,11 @@ class Ranked:
     note: str = ""
 
     def per_seed(self, metric: str) -> Float[np.ndarray, " seeds"]:
-        """The mean over cases of each seed."""
-        return np.nanmean(np.asarray(self.metrics[metric], np.float64), axis=1)
+        """The mean over cases of each seed, NaN where no case is defined."""
+        values = np.asarray(self.metrics[metric], np.float64)
+        means, measured = np.full(len(values), np.nan), ~np.isnan(values).all(1)
+        means[measured] = np.nanmean(values[measured], axis=1)
+        return means
 
     def per_case(self, metric: str) -> Float[np.ndarray, " defined"]:
         """The mean over seeds of each case where the metric is defined."""
@@ -133,16 +136,22 @@ def write_everything(
 
 
 def numbers(models: Sequence[Ranked]) -> dict[str, Any]:
-    """Of every model and metric the mean per seed, and the mean with its interval over cases, for JSON."""
+    """Of every model and metric the mean per seed, and the mean with its interval over cases, for JSON.
+
+    None stands for what no case defines, as the recall of a popularity bucket without any held-out item.
+    """
+
+    def number(value: float | np.ndarray) -> float | None:
+        return None if math.isnan(value) else float(value)
 
     def of(model: Ranked, metric: str) -> dict[str, Any]:
-        mean, half = mean_interval(model.per_case(metric))
-        cases = len(model.per_case(metric))
+        values = model.per_case(metric)
+        mean, half = mean_interval(values) if len(values) else (math.nan, math.nan)
         return {
-            "mean": float(mean),
-            "half_width": None if math.isnan(half) else float(half),
-            "cases": cases,
-            "seeds": model.per_seed(metric).tolist(),
+            "mean": number(mean),
+            "half_width": number(half),
+            "cases": len(values),
+            "seeds": [number(mean) for mean in model.per_seed(metric)],
         }
 
     return {

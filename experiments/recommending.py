@@ -168,8 +168,16 @@ def train(
         settings = replace(settings, steps=best_steps(curve), evaluate_every=0, patience=0)
         cli.say(f"  {system.name}: {settings.steps} updates with the validation items as well")
         state = learn(split.final, None, settings, final).last
-    whole = jax.device_put(state, devices.replicated(mesh))
-    return Trained(system, devices.on_one_device(whole), curve, width)
+    return Trained(system, _to_measure(state, mesh), curve, width)
+
+
+def _to_measure(state: Any, mesh: Mesh) -> Any:
+    """The state on one device, without its optimiser: test users are measured there, whole, also where training has
+    the items divided."""
+    state = state.replace(optimiser=None)
+    if devices.ITEMS in mesh.axis_names:
+        return jax.device_put(state, jax.local_devices()[0])
+    return devices.on_one_device(state)
 
 
 def stages(system: System, setting: Setting) -> tuple[str, str]:
@@ -243,7 +251,7 @@ def read_catalogue(run: RunDirectory) -> Catalogue:
 
 
 def best_on_validation(systems: Sequence[System], setting: Setting, run: RunDirectory) -> System:
-    """The system whose mean of the seeds' best validation scores is highest.
+    """The system whose validation score is highest.
 
     Raises:
       UserError: none was ever evaluated.
@@ -252,12 +260,17 @@ def best_on_validation(systems: Sequence[System], setting: Setting, run: RunDire
     evaluated = [system for system in systems if curves[system.stage].values.size]
     if not evaluated:
         raise UserError("RUN_DIR", run.path, "no model of it has been evaluated yet", "train it first")
-    return max(evaluated, key=lambda system: curves[system.stage].best().mean())
+    return max(evaluated, key=lambda system: validation_score(curves[system.stage], setting))
 
 
-def best_of(trained: Sequence[Trained]) -> str:
-    """The name of the system whose mean of the seeds' best validation scores is highest."""
-    return max(trained, key=lambda one: one.curve.best().mean()).system.name
+def best_of(trained: Sequence[Trained], setting: Setting) -> str:
+    """The name of the system whose validation score is highest."""
+    return max(trained, key=lambda one: validation_score(one.curve, setting)).system.name
+
+
+def validation_score(curve: Curve, setting: Setting) -> float:
+    """What validation chose by: the mean of each seed's best (strong), or the best mean, at one step for all (weak)."""
+    return float(curve.best().mean() if setting.protocol == "strong" else curve.values.mean(0).max())
 
 
 def seed_index(config: cli.RunConfig, seed: int | None) -> int:
@@ -349,7 +362,7 @@ def report(
     models = baselines(data, setting, config.evaluate)
     for one in trained:
         params = [seeds.unstack(one.state.params, index) for index in range(config.seeds)]
-        note = note_of(one.system.note, setting, float(one.curve.best().mean()))
+        note = note_of(one.system.note, setting, validation_score(one.curve, setting))
         at_a_time = config.evaluate.batch_size
         models.append(
             on_test_users(
@@ -358,7 +371,7 @@ def report(
         )
     results = {
         "seeds": [config.seed + i for i in range(config.seeds)],
-        "steps": {one.system.name: int(one.state.step[0]) for one in trained},
+        "steps": {one.system.name: np.asarray(one.state.step).tolist() for one in trained},
         "validation": {one.system.name: one.curve.best().tolist() for one in trained},
     }
     each = steps_per_epoch(size(data.split.train)[0], config.train.batch_size)

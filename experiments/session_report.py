@@ -84,7 +84,7 @@ def write_everything(run: RunDirectory, log: Log, trained: Sequence[Trained], ab
         recommender_report.About(
             title=f"Next items of sessions: {log.name}",
             summary=[_sizes(data)],
-            notes=_notes(judged),
+            notes=_notes(trained[0].system),
             settings=about.settings,
             reference=about.reference,
             published=PUBLISHED if about.published else {},
@@ -114,9 +114,9 @@ def baselines(data: SessionData, judged: EvaluateConfig) -> list[Ranked]:
 
 def _ranked(one: Trained, data: SessionData) -> Ranked:
     judged = one.system.evaluate
-    chosen = ", chosen on validation" if judged.stopping == "validation" else ""
+    chosen = ", chosen on validation" if one.system.chooses else ""
     metrics = _metrics(measure(one, data), judged)
-    return Ranked(NAMES[one.system.loss], metrics, f"{one.epochs} epochs{chosen}")
+    return Ranked(NAMES[one.system.loss], metrics, f"{one.epochs:.3g} epochs{chosen}")
 
 
 def _metrics(places: Places, judged: EvaluateConfig) -> dict[str, Float[np.ndarray, "seeds predictions"]]:
@@ -159,8 +159,7 @@ def _training(run: RunDirectory, systems: Sequence[System]) -> list[Picture]:
         "Mean loss of a row in training on all training sessions; scales of different losses don't compare."
     )
     pictures = [Picture(curves(run.figures / "losses.png", losses), caption)]
-    judged = systems[0].evaluate
-    if judged.stopping == "validation":
+    if systems[0].chooses:
         shown = {}
         for one in systems:
             values = recommending.read_curve(run.in_stage(one.stages[0])).values
@@ -188,7 +187,7 @@ def _sizes(data: SessionData) -> str:
     )
 
 
-def _notes(judged: EvaluateConfig) -> list[str]:
+def _notes(system: System) -> list[str]:
     ties = {
         "conservative": "equal scores count against the target",
         "standard": "equal scores count in favour of the target, which flatters models with many ties",
@@ -196,11 +195,11 @@ def _notes(judged: EvaluateConfig) -> list[str]:
     }
     notes = [
         "Every event but the first of a test session is predicted and ranked among all training items; "
-        + ties[judged.ties]
+        + ties[system.evaluate.ties]
         + ".",
         "Intervals over predictions take them as independent, which those of one session are not quite.",
     ]
-    if judged.stopping == "validation":
+    if system.chooses:
         notes.append(
             "The number of epochs was chosen on the last day of the training part; nothing was chosen on test sessions."
         )

@@ -39,7 +39,8 @@ class EvaluateConfig:
     ties: Ties = "conservative"
     """The rank among equal scores: behind all of them, before them, or in the middle."""
     stopping: Literal["validation", "fixed"] = "validation"
-    """Where the number of epochs is from: the best MRR@20 on the last day of the training part, or the loss's own."""
+    """Where the number of epochs is from: the best MRR@20 on the last day of the training part, or the loss's own.
+    --train.steps, where given, goes before either."""
     batch_size: int = 256
     """Sessions at once."""
 
@@ -70,13 +71,18 @@ class System(NamedTuple):
         """The folders of the training that chooses the number of epochs and of that which is tested."""
         return f"{self.loss}/choosing", f"{self.loss}/final"
 
+    @property
+    def chooses(self) -> bool:
+        """Whether validation chooses the number of epochs; --train.steps leaves it nothing to choose."""
+        return self.evaluate.stopping == "validation" and not self.train.steps
+
 
 class Trained(NamedTuple):
     """The stacked state of all seeds of a system, and for how many epochs it was trained."""
 
     system: System
     state: GRU4RecState
-    epochs: int
+    epochs: float
 
 
 class Places(NamedTuple):
@@ -99,22 +105,27 @@ def train(
       mesh: the devices.
       fitting: further arguments of `fit`.
     """
-    if system.evaluate.stopping == "validation":
+    if system.chooses:
         part = validation_part(log)
         cli.say(
             f"{system.loss}: choosing the number of epochs on {len(part.test):,} sessions of the last training day"
         )
         _fit(system, part, system.objective.epochs, run.in_stage(system.stages[0]), mesh, True, fitting)
     epochs = chosen_epochs(system, log, run)
-    cli.say(f"{system.loss}: {epochs} epochs of {len(data.train):,} sessions of {len(data.item_ids):,} items")
+    length = f"{system.train.steps} updates" if system.train.steps else f"{epochs} epochs"
+    cli.say(f"{system.loss}: {length} of {len(data.train):,} sessions of {len(data.item_ids):,} items")
     state = _fit(system, data, epochs, run.in_stage(system.stages[1]), mesh, False, fitting)
-    return Trained(system, devices.on_one_device(state), epochs)
+    return _trained(system, data, devices.on_one_device(state))
 
 
-def load(system: System, log: Log, data: SessionData, run: RunDirectory) -> Trained:
+def load(system: System, data: SessionData, run: RunDirectory) -> Trained:
     """What `train` left."""
-    state = load_trained(system, len(data.item_ids), run)
-    return Trained(system, state, chosen_epochs(system, log, run))
+    return _trained(system, data, load_trained(system, len(data.item_ids), run))
+
+
+def _trained(system: System, data: SessionData, state: GRU4RecState) -> Trained:
+    """The epochs are those that the updates of the state make; all seeds have as many."""
+    return Trained(system, state, int(np.max(state.step)) / len(epoch_schedule(system, data)))
 
 
 def load_trained(system: System, items: int, run: RunDirectory) -> GRU4RecState:
@@ -129,7 +140,7 @@ def load_trained(system: System, items: int, run: RunDirectory) -> GRU4RecState:
 
 def chosen_epochs(system: System, log: Log, run: RunDirectory) -> int:
     """The number of epochs with the best mean over seeds, from the log; the settings' own where nothing chooses."""
-    if system.evaluate.stopping == "fixed":
+    if not system.chooses:
         return system.objective.epochs
     curve = recommending.read_curve(run.in_stage(system.stages[0]))
     if not curve.values.size:

@@ -31,10 +31,10 @@ def item_mesh(shape: str) -> Mesh:
     """
     if not shape:
         return data_mesh()
-    match = re.fullmatch(r"(?:data=(\d+))?,?(?:items=(\d+))?", shape)
-    if match is None:
+    if re.fullmatch(r"data=\d+(,items=\d+)?|items=\d+", shape) is None:
         raise UserError("--mesh", shape, "is no mesh", "give e.g. data=4,items=2")
-    data, items = (int(size or 1) for size in match.groups())
+    sizes = {axis: int(size) for axis, size in re.findall(r"(\w+)=(\d+)", shape)}
+    data, items = sizes.get(AXIS, 1), sizes.get(ITEMS, 1)
     if data * items != jax.device_count():
         problem = f"has {data * items} devices, and there are {jax.device_count()}"
         raise UserError("--mesh", shape, problem, f"give e.g. data=1,items={jax.device_count()}")

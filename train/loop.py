@@ -220,7 +220,8 @@ class _Loop(Generic[State]):
         """Of a stacked carry: on every device, but for what the task divides."""
         if self.task.partition is None:
             return replicated(self.mesh)
-        specs = self.task.partition(jax.eval_shape(self._init, self.keys[0]))
+        key = jax.ShapeDtypeStruct((), self.keys.dtype)
+        specs = self.task.partition(jax.eval_shape(self._init, key))
         return jax.tree.map(lambda spec: NamedSharding(self.mesh, PartitionSpec(None, *spec)), specs)
 
     def _jit_chunk(self) -> Callable:

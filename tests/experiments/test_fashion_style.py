@@ -39,6 +39,12 @@ def test_agreements(data):
     assert found["projection"] == found["features"]
 
 
+def test_styles_of_one_factor_have_no_plane(data, tmp_path):
+    one = data.features[:, 3:4]
+    style_section(tmp_path, data, Style(data.features, one, one))
+    assert {path.name for path in tmp_path.iterdir()} == {"neighbours.png", "hues.png"}
+
+
 def test_pictures(data, tmp_path):
     section = style_section(tmp_path, data, Style(data.features, data.features[:, 3:6], data.features[:, :3]))
     assert {path.name for path in tmp_path.iterdir()} == {"neighbours.png", "categories.png", "hues.png"}

@@ -3,12 +3,15 @@
 import json
 import signal
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from experiments import evaluate, gru4rec_sessions
+from experiments import cli, evaluate, gru4rec_sessions
+from experiments.session_training import load, settings
+from experiments.sessions_data import number_stage, open_log
 from tests.experiments.commands import run, said_on_failure, start, wait_for
 from tests.train.data.session_logs import random_log
 from train.data.sessions import DAY
@@ -75,6 +78,25 @@ def test_evaluate_measures_again_and_otherwise(trained):
     for name, model in after.items():
         assert "recall@3" in model and "recall@5" not in model
         assert model["recall@20"]["mean"] >= before[name]["recall@20"]["mean"]
+
+
+def test_how_the_run_was_trained_stays(trained, monkeypatch, capsys):
+    before = results(trained)
+    assert "chosen on validation" in (trained / "report.html").read_text()
+    said = said_on_failure(evaluate.main, [str(trained), "--stopping", "fixed"], monkeypatch, capsys)
+    assert "--stopping" in said and "'validation'" in said and results(trained) == before
+
+
+def test_epochs_are_those_that_were_trained(trained):
+    """Whatever the settings ask for; and a given number of updates leaves validation nothing to choose."""
+    config = cli.from_json(gru4rec_sessions.Config, open_run(trained).config)
+    log = open_log(config.data)
+    data = number_stage(log.train, log.test)
+    (system,) = gru4rec_sessions.systems(replace(config, xe=replace(config.xe, epochs=9)))
+    assert load(system, data, open_run(trained)).epochs == results(trained)["epochs"]["xe"] <= 2
+    short = system._replace(train=replace(config.train, steps=5))
+    assert system.chooses and not short.chooses
+    assert settings(short.train, 9, 20, False).steps == 5
 
 
 def test_recommender_scores_a_session_by_all_of_it(trained):

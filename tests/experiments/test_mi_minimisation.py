@@ -17,16 +17,15 @@ from train.run_directory import open_run
 TINY = (
     *("--train.steps", 4, "--train.inner-steps", 2, "--train.log-every", 1, "--train.checkpoint-every", 4),
     *("--estimates", "club", "--penalties", "plain", "vCLUB", "--methods", "club"),
+    *("--parts", "gaussians", "bottleneck"),
     *("--bottleneck.latent-dim", 3, "--bottleneck.hidden", 6, "--bottleneck.q-hidden", 4),
     *("--bottleneck.batch-size", 16, "--adaptation.channels", 3, "--adaptation.batch-size", 8),
     *("--adaptation.domain-hidden", 4, "--adaptation.convolutions", 1, "--seeds", 2, "--evaluate.samples", 2),
 )
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A run of two seeds on digits of a file."""
-    folder = tmp_path_factory.mktemp("runs")
+def a_run(folder, *flags):
+    """Of two seeds, on digits of a file."""
     rng = np.random.default_rng(0)
     arrays = {
         f"{what}_{part}": rng.integers(0, limit, (size, *shape), np.uint8)
@@ -35,8 +34,14 @@ def trained(tmp_path_factory):
     }
     np.savez(folder / "own.npz", **arrays)
     source = ("--data.source", "npz", "--data.path", folder / "own.npz")
-    run("mi_minimisation", *TINY, *source, "--run-dir", folder / "run")
+    run("mi_minimisation", *TINY, *flags, *source, "--run-dir", folder / "run")
     return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Without the part that takes longest to compile."""
+    return a_run(tmp_path_factory.mktemp("runs"))
 
 
 def results(folder):
@@ -48,22 +53,29 @@ def test_run_directory_is_complete(trained):
     assert {part: set(items) for part, items in found.items()} == {
         "gaussians": {"club"},
         "bottleneck": {"plain", "vCLUB"},
-        "adaptation": {"club", "labels of the target"},
     }
     kept = found["bottleneck"]["vCLUB"]
-    assert all(0 <= error <= 1 and round(22 * error, 6) % 1 == 0 for error in kept["error"])
+    wrong = 22 * np.asarray(kept["error"])
+    np.testing.assert_allclose(wrong, np.round(wrong), atol=1e-4)
+    assert np.all((wrong >= 0) & (wrong <= 22))
     assert all(
         low <= math.log(22) + 1e-5 and low <= high
         for low, high in zip(kept["lower"], kept["upper"], strict=True)
     )
     assert found["bottleneck"]["plain"]["rate"] == [None, None]
-    assert np.asarray(found["adaptation"]["club"]["target"]).shape == (2,)
     assert found["gaussians"]["club"]["steps"] == 4
-    assert {path.stem for path in (trained / "figures").iterdir()} == {
-        *("gaussians", "bottleneck", "adaptation", "domains")
-    }
+    assert {path.stem for path in (trained / "figures").iterdir()} == {*("gaussians", "bottleneck")}
     text = (trained / "report.html").read_text()
-    assert text.count("data:image/png;base64,") == 4 and "own" in text
+    assert text.count("data:image/png;base64,") == 2 and "own" in text
+
+
+@pytest.mark.slow
+def test_domain_adaptation_from_start_to_report(tmp_path):
+    folder = a_run(tmp_path, "--parts", "adaptation")
+    found = results(folder)["adaptation"]
+    assert set(found) == {"club", "labels of the target"}
+    assert np.asarray(found["club"]["target"]).shape == (2,)
+    assert {path.stem for path in (folder / "figures").iterdir()} == {"adaptation", "domains"}
 
 
 def test_evaluate_measures_again(trained):

@@ -52,3 +52,10 @@ def test_everything_is_written(tmp_path, capsys):
     assert "model" in capsys.readouterr().out
     page = run.report.read_text()
     assert page.count("data:image/png;base64,") == 1 and "Highest ndcg@10: model, 0.4000." in page
+
+
+def test_what_no_case_defines_is_none():
+    model = Ranked("model", {"tail": np.full((2, 3), NAN), "head": np.array([[0.5, NAN], [NAN, NAN]])})
+    found = json.loads(json.dumps(numbers([model]), allow_nan=False))["model"]
+    assert found["tail"] == {"mean": None, "half_width": None, "cases": 0, "seeds": [None, None]}
+    assert found["head"] == {"mean": None, "half_width": None, "cases": 0, "seeds": [0.5, None]}

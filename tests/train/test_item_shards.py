@@ -80,7 +80,9 @@ def test_state_of_items_is_padded_and_divided():
     assert set(item_shards.partition(grown, width).values()) == {PartitionSpec()}
 
 
-@pytest.mark.parametrize("shape", ["items", "data=3,items=2", "rows=8", "data=4 items=2"])
+@pytest.mark.parametrize(
+    "shape", ["items", ",", "data=3,items=2", "data=4items=2", "rows=8", "data=4 items=2"]
+)
 def test_wrong_meshes(shape):
     with pytest.raises(UserError, match="--mesh"):
         item_mesh(shape)

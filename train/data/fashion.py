@@ -147,7 +147,7 @@ def read_npz(path: pathlib.Path, held: Held = "leave-one-out", seed: int = 0) ->
       seed: of what is left to chance.
 
     Raises:
-      UserError: the file can't be read, an array is missing, or arrays don't fit together.
+      UserError: the file can't be read, an array is missing, arrays don't fit together, or no record is for the test.
     """
     path = pathlib.Path(path).expanduser()
     file = _File(path, _arrays(path))
@@ -171,6 +171,8 @@ def read_npz(path: pathlib.Path, held: Held = "leave-one-out", seed: int = 0) ->
     if is_test is not None and len(is_test) != len(user):
         raise file.error("is_test", f"has {len(is_test)} entries for {len(user)} rows of 'triples'")
     train, validation, test, dropped = split(user, item, len(features), is_test, seed)
+    if not (test < len(features)).any():
+        raise file.error("is_test", "names no test record of a user with enough records")
     return FashionData(
         name=path.stem,
         features=scaled(features.astype(np.float32)),

@@ -1,9 +1,10 @@
 """Which interactions a recommender learns from, and which it is tested on: strong and weak generalisation."""
 
+import itertools
 import pathlib
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -182,15 +183,17 @@ def read_split(path: str | pathlib.Path, protocol: Literal["strong", "weak"]) ->
     official code of Liang et al. writes them; weak: `train` and `test`. `item_ids` names the items.
 
     Raises:
-      UserError: it can't be read, or lacks an array.
+      UserError: it can't be read or lacks an array, or its parts share what they must not.
     """
     names = ("train", "vad_tr", "vad_te", "test_tr", "test_te") if protocol == "strong" else ("train", "test")
-    arrays = _read_arrays(pathlib.Path(path).expanduser(), (*names, "item_ids"))
+    file = pathlib.Path(path).expanduser()
+    arrays = _read_arrays(file, (*names, "item_ids"))
     ids = [str(name) for name in arrays["item_ids"].tolist()]
     largest = max(int(arrays[name][:, 0].max(initial=-1)) for name in names) + 1
     whole = {
         name: from_pairs(arrays[name][:, 0], arrays[name][:, 1], (largest, len(ids)))[0] for name in names
     }
+    _check_disjoint(file, whole)
     if protocol == "weak":
         return from_training(whole["train"], whole["test"]), ids
 
@@ -215,9 +218,12 @@ def _read_arrays(path: pathlib.Path, names: Sequence[str]) -> dict[str, np.ndarr
                 problem = f"has no array {missing[0]!r} (it holds {', '.join(archive.files)})"
                 raise UserError("--data.path", path, problem, f"save {', '.join(names)}")
             arrays = {name: archive[name] for name in names}
-    except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, TypeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         remedy = "give an npz that holds a split"
         raise UserError("--data.path", path, f"is no readable npz file ({error})", remedy) from error
+    if arrays[names[-1]].ndim != 1:
+        problem = f"{names[-1]!r} has {arrays[names[-1]].ndim} dimensions, not one"
+        raise UserError("--data.path", path, problem, "save one id for each item")
     for name in names[:-1]:
         pairs_ = arrays[name]
         well_formed = pairs_.ndim == 2 and pairs_.shape[1] == 2 and pairs_.dtype.kind in "iu"
@@ -229,6 +235,23 @@ def _read_arrays(path: pathlib.Path, names: Sequence[str]) -> dict[str, np.ndarr
             problem = f"{name!r} is {pairs_.dtype}{list(pairs_.shape)}, not pairs of a user and a number of item_ids"
             raise UserError("--data.path", path, problem, "save the split again")
     return arrays
+
+
+def _check_disjoint(path: pathlib.Path, whole: Mapping[str, csr_array]) -> None:
+    """Raises UserError where a part tells what another is to be tested on.
+
+    What is given and what is to be found are of the same users and share no pair; the other parts share no user.
+    """
+    same_users = {("train", "test"), ("vad_tr", "vad_te"), ("test_tr", "test_te")}
+    for one, other in itertools.combinations(whole, 2):
+        if (one, other) in same_users:
+            shared, what = whole[one].multiply(whole[other]).nnz, "pairs of a user and an item"
+            remedy = "leave out of the one what is in the other"
+        else:
+            shared, what = np.count_nonzero(row_lengths(whole[one]) * row_lengths(whole[other])), "users"
+            remedy = "number the users on through all parts, each in one part"
+        if shared:
+            raise UserError("--data.path", path, f"{one!r} and {other!r} share {shared:,} {what}", remedy)
 
 
 def core(user: Int[np.ndarray, " n"], item: Int[np.ndarray, " n"], least: int) -> np.ndarray:

@@ -8,7 +8,7 @@ import pathlib
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from train.data.text_tables import (
     first_line,
     numbered,
     read_text,
+    separator_of,
 )
 from train.errors import UserError
 
@@ -150,7 +151,7 @@ def read_csv(path: str | pathlib.Path, columns: Columns) -> Events:
     file = _existing(pathlib.Path(path).expanduser())
     with file.open(encoding="utf-8-sig", errors="replace") as lines:
         head = lines.readline()
-    return _events(file, read_text(file, columns, max(",;\t", key=head.count), None))
+    return _events(file, read_text(file, columns, separator_of(head), None))
 
 
 def read_parquet(path: str | pathlib.Path, columns: Columns) -> Events:
@@ -178,7 +179,11 @@ def read_parquet(path: str | pathlib.Path, columns: Columns) -> Events:
         ) from error
 
     def ids(name: str) -> tuple[np.ndarray, list[str]]:
-        encoded = table.column(name).combine_chunks().dictionary_encode()
+        try:
+            encoded = table.column(name).combine_chunks().dictionary_encode()
+        except pyarrow.ArrowException as error:
+            problem = f"column {name!r} is {table.column(name).type}, which is no id"
+            raise bad_file(file, problem, "write numbers or text, or name another column") from error
         codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
         names = ["" if value is None else str(value) for value in encoded.dictionary.to_pylist()]
         return codes.astype(np.int32), names
@@ -209,7 +214,7 @@ def read_npz(path: str | pathlib.Path, array: str = "triples") -> Events:
                 problem = f"has no array {array!r} (it holds {', '.join(archive.files)})"
                 raise bad_file(file, problem, "name it with --data.array")
             rows = archive[array]
-    except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, TypeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise bad_file(file, f"is no readable npz file ({first_line(error)})", "copy it again") from error
     if rows.ndim != 2 or not 2 <= rows.shape[1] <= 4 or rows.dtype.kind not in "iu":
         problem = f"{array!r} is {rows.dtype}{list(rows.shape)}, not integers [n, 2 to 4]"
@@ -281,16 +286,14 @@ def _events(file: pathlib.Path, raw: RawEvents) -> Events:
 def _sorted_ids(codes: Int[np.ndarray, " n"], names: list[str]) -> tuple[Int[np.ndarray, " n"], list[str]]:
     """The codes of sorted names, -1 for an empty name; whole numbers in the order of numbers."""
     names = [name.strip() for name in names]
-    real = [i for i, name in enumerate(names) if name]
-    key: Callable[[int], Any] = (
-        (lambda i: (int(names[i]), names[i]))
-        if all(WHOLE_NUMBER.fullmatch(names[i]) for i in real)
-        else (lambda i: names[i])
-    )
-    order = sorted(real, key=key)
-    rank = np.full(len(names) + 1, -1, np.int32)  # the last is that of the code -1
-    rank[order] = np.arange(len(order))
-    return rank[codes], [names[i] for i in order]
+    known = set(names) - {""}
+    whole = all(map(WHOLE_NUMBER.fullmatch, known))
+    ordered = sorted(known, key=lambda name: (int(name) if whole else 0, name))
+    place = {name: number for number, name in enumerate(ordered)}
+    rank = np.asarray(
+        [*(place.get(name, -1) for name in names), -1], np.int32
+    )  # the last is that of the code -1
+    return rank[codes], ordered
 
 
 def _movielens_file(path: pathlib.Path) -> pathlib.Path:

@@ -178,8 +178,11 @@ def split_by_time(log: SessionLog, seconds: float = DAY) -> tuple[SessionLog, Se
 def number_items(train: SessionLog, test: SessionLog) -> SessionData:
     """Numbers items by first appearance in the training part, and drops from the test part what can't be predicted.
 
-    Both logs are in order. Test events of other items are dropped, then sessions of a single event.
+    Both logs are in order. Test events of other items are dropped, then sessions of a single event. Identifiers that
+    are whole numbers in one part and text in the other are compared as text.
     """
+    kind = np.result_type(train.item, test.item)
+    train, test = (log._replace(item=log.item.astype(kind)) for log in (train, test))
     ids, first, codes = np.unique(train.item, return_index=True, return_inverse=True)
     order = np.argsort(first)
     number = np.empty(len(ids), np.int32)

@@ -3,6 +3,7 @@
 import csv
 import itertools
 import pathlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -12,6 +13,8 @@ from jaxtyping import Float, Int
 from train.errors import UserError
 
 ROWS_PER_BLOCK = 100_000
+WHOLE_NUMBER_FIELD = r'[ "]*(?:0|-?[1-9][0-9]*)[ "]*'
+"""An id that is the same text after it was a number: 007, +7, 7.0 and 7e0 are not."""
 Coded = tuple[Int[np.ndarray, " n"], list[str]]
 """Of each event a place in a list of ids, or -1, and the ids."""
 
@@ -81,23 +84,30 @@ class _Table(NamedTuple):
         """Of the fields of `lines`."""
         return "\t" if self.separator == "::" else self.separator
 
+    def whole_number_ids(self) -> re.Pattern[str]:
+        """A line with all fields, and none too many, whose ids are whole numbers."""
+        ids = self.columns.user, self.columns.item
+        separator = re.escape(self.delimiter())
+        fields = [WHOLE_NUMBER_FIELD if name in ids else rf"[^{separator}]*" for name in self.header]
+        return re.compile(separator.join(fields) + r"\s*")
+
 
 def _read_whole_numbers(table: _Table) -> RawEvents | None:
-    """All columns at once, some times faster than row by row; None where an id is no whole number."""
+    """All columns at once, some times faster than row by row; None where an id would not stay the text it is."""
     named = table.columns.named()
     place = [table.header.index(name) for name in named.values()]
-    lines, blocks = table.lines(), []
+    lines, blocks, well_formed = table.lines(), [], table.whole_number_ids().fullmatch
     while block := list(itertools.islice(lines, ROWS_PER_BLOCK)):
+        # loadtxt passes over fields too many at the end of a line; such a table is read row by row, which says so.
+        if not all(map(well_formed, block)):
+            return None
         try:
             rows = np.loadtxt(
                 block, delimiter=table.delimiter(), usecols=place, ndmin=2, comments=None, quotechar='"'
             )
         except ValueError:
             return None
-        # loadtxt passes over fields too many at the end of a line; such a table is read row by row, which says so.
-        if any(line.count(table.delimiter()) != len(table.header) - 1 for line in block):
-            return None
-        if not (rows[:, :2] == np.floor(rows[:, :2])).all() or np.abs(rows[:, :2]).max() >= 2**53:
+        if np.abs(rows[:, :2]).max() >= 2**53:
             return None
         blocks.append(rows)
     if not blocks:
@@ -168,6 +178,11 @@ def numbered(column: Int[np.ndarray, " n"]) -> tuple[Int[np.ndarray, " n"], list
     """Whole numbers as ids in their order."""
     values, codes = np.unique(column, return_inverse=True)
     return codes.astype(np.int32), [str(value) for value in values.tolist()]
+
+
+def separator_of(head: str) -> str:
+    """What separates the fields of a table with this first line: comma, semicolon or tab."""
+    return max(",;\t", key=head.count)
 
 
 def check_columns(file: pathlib.Path, columns: Columns, header: Iterable[str]) -> None:

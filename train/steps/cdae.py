@@ -136,8 +136,11 @@ def train_step(
 
     `items` is the number of real items where rows are padded.
     """
-    noise = draw_noise(jax.random.fold_in(state.key, state.step), batch["x"].shape, config)
-    return update(state, batch["x"], batch["user"], noise, config, items)
+    x, items = batch["x"], items or batch["x"].shape[1]
+    # For the real items alone, so that a padded catalogue sees the same noise and stays without a gradient.
+    noise = draw_noise(jax.random.fold_in(state.key, state.step), (len(x), items), config)
+    noise = Noise(*(jnp.pad(a, ((0, 0), (0, x.shape[1] - items))) for a in noise))
+    return update(state, x, batch["user"], noise, config, items)
 
 
 def draw_noise(key: jax.Array, shape: tuple[int, ...], config: CDAEConfig) -> Noise:

@@ -96,6 +96,9 @@ def check(network: GRU4RecConfig, objective: RankingConfig, flag: str) -> None:
     for name, size in sizes:
         if size < 1:
             raise UserError(name, size, "is too small", "give a larger one")
+    if not 0 <= network.init_sigma < float("inf"):
+        remedy = "give a number of at least 0"
+        raise UserError("--model.init-sigma", network.init_sigma, "is no bound of weights", remedy)
     for name in ("dropout_embed", "dropout_hidden", "momentum", "label_smoothing"):
         value = getattr(objective, name)
         if not 0 <= value < 1:

@@ -138,8 +138,11 @@ def train_step(
     state: MultVAEState, batch: dict[str, Array], config: MultVAEConfig, items: int
 ) -> tuple[MultVAEState, Metrics]:
     """One update on {"x": [b, items]}; pure, its noise is a function of (key, step), beta of the step."""
-    noise = draw_noise(jax.random.fold_in(state.key, state.step), batch["x"].shape, config)
-    return update(state, batch["x"], noise, config, items)
+    x = batch["x"]
+    # For the real items alone, so that a padded catalogue sees the same noise.
+    kept, eps = draw_noise(jax.random.fold_in(state.key, state.step), (len(x), items), config)
+    noise = Noise(jnp.pad(kept, ((0, 0), (0, x.shape[1] - items))), eps)
+    return update(state, x, noise, config, items)
 
 
 def draw_noise(key: jax.Array, shape: tuple[int, ...], config: MultVAEConfig) -> Noise:

@@ -158,6 +158,14 @@ def test_a_bad_file_is_named_with_its_field(field, tmp_path):
         assert any(f"'{name}'" in str(error.value) for name in blamed), str(error.value)
 
 
+def test_a_file_without_test_records(tmp_path):
+    given = fields()
+    np.savez(tmp_path / "bad.npz", **{**given, "is_test": np.zeros_like(given["is_test"])})
+    with pytest.raises(UserError, match=r"bad\.npz.*'is_test' names no test record"):
+        read_npz(tmp_path / "bad.npz", held="file")
+    assert read_npz(tmp_path / "bad.npz").test.size
+
+
 def test_names_of_too_few_categories(tmp_path):
     np.savez(tmp_path / "bad.npz", **fields(), category_names=np.array(["hat"]))
     with pytest.raises(UserError, match="category_names"):

@@ -128,3 +128,43 @@ def test_bad_split_files_are_named(tmp_path):
     np.savez(path, train=np.zeros((3, 2), int), test=np.full((1, 2), 5), item_ids=np.arange(2))
     with pytest.raises(UserError, match=r"split\.npz.*'test'"):
         read_split(path, "weak")
+    np.savez(path, train=np.zeros((3, 2), int), test=np.zeros((1, 2), int), item_ids=np.int64(3))
+    with pytest.raises(UserError, match=r"split\.npz.*'item_ids' has 0 dimensions"):
+        read_split(path, "weak")
+    with path.open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(UserError, match=r"split\.npz.*no readable"):
+        read_split(path, "weak")
+
+
+PARTS = {
+    "train": [[0, 0], [1, 1]],
+    "vad_tr": [[2, 0]],
+    "vad_te": [[2, 1]],
+    "test_tr": [[3, 0]],
+    "test_te": [[3, 1]],
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"vad_tr": [[1, 0]]}, "'train' and 'vad_tr' share 1 users"),
+        ({"test_te": [[0, 1]]}, "'train' and 'test_te' share 1 users"),
+        ({"test_tr": [[2, 1], [3, 0]]}, "'vad_tr' and 'test_tr' share 1 users"),
+        ({"vad_te": [[2, 0]]}, "'vad_tr' and 'vad_te' share 1 pairs"),
+        ({"test_te": [[3, 0], [3, 1]]}, "'test_tr' and 'test_te' share 1 pairs"),
+    ],
+)
+def test_parts_that_tell_what_is_tested_are_refused(changed, expected, tmp_path):
+    np.savez(tmp_path / "split.npz", **PARTS, item_ids=np.arange(2))
+    assert read_split(tmp_path / "split.npz", "strong")[0].train.shape == (2, 2)
+    np.savez(tmp_path / "split.npz", **{**PARTS, **changed}, item_ids=np.arange(2))
+    with pytest.raises(UserError, match=rf"split\.npz: {expected}"):
+        read_split(tmp_path / "split.npz", "strong")
+
+
+def test_weak_parts_share_no_pair(tmp_path):
+    np.savez(tmp_path / "split.npz", train=[[0, 0], [0, 1]], test=[[0, 1]], item_ids=np.arange(2))
+    with pytest.raises(UserError, match=r"split\.npz: 'train' and 'test' share 1 pairs"):
+        read_split(tmp_path / "split.npz", "weak")

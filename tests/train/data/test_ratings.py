@@ -172,3 +172,14 @@ def test_other_bad_files(tmp_path):
         read_npz(tmp_path / "events.npz", "rows")
     with pytest.raises(UserError, match="no readable npz"):
         read_npz(tmp_path / "events.csv")
+    np.save(tmp_path / "array.npy", np.zeros((3, 2), int))
+    with pytest.raises(UserError, match=r"array\.npy.*no readable npz"):
+        read_npz(tmp_path / "array.npy")
+
+
+def test_parquet_ids_that_are_lists_are_one_clear_error(tmp_path):
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(arrow.table({"user": [[1], [2]], "item": [1, 2]}), tmp_path / "events.parquet")
+    with pytest.raises(UserError, match=r"events\.parquet: column 'user' is list<.*no id"):
+        read_parquet(tmp_path / "events.parquet", Columns())

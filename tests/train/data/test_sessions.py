@@ -119,6 +119,16 @@ def test_numbers_are_by_first_appearance_and_unseen_items_are_dropped():
     assert len(nothing.test) == 0 and nothing.unseen == 2
 
 
+def test_identifiers_of_two_kinds_are_compared_as_text():
+    numbers = SessionLog(np.array([1, 1, 1]), np.array([30, 4, 30]), np.arange(3.0))
+    text = SessionLog(np.array([2, 2, 2]), np.array(["4", "30", "four"]), np.arange(3.0))
+    for train, test in ((numbers, text), (text, numbers)):
+        data = number_items(train, test)
+        assert list(data.item_ids) == list(dict.fromkeys(map(str, train.item)))
+        assert [data.item_ids[i] for i in data.test.items] == [s for s in map(str, test.item) if s != "four"]
+        assert data.unseen == int(test is text)
+
+
 def test_prepared_sample_of_rsc15(shared):
     """Sizes of the prepared files, and the split that they were made by."""
     path = shared / "data" / "recsys" / "rsc15_100k.npz"

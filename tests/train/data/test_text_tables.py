@@ -1,8 +1,10 @@
 """The two ways to read a table of text; what is wrong with files is in test_ratings."""
 
 import numpy as np
+import pytest
 
 from train.data import text_tables
+from train.data.ratings import read_csv
 from train.data.text_tables import Columns, read_text
 
 LINES = ("10::7::5::30", "2::7::3.5::10", "10::3::4::20")
@@ -38,3 +40,23 @@ def test_ids_too_large_for_a_float_stay_apart(tmp_path):
     user, _, rating, time = read_text(path, Columns(), ",", None)
     assert [user[1][code] for code in user[0]] == ["9007199254740993", "9007199254740992"]
     assert rating is None and time is None
+
+
+@pytest.mark.parametrize("other", ["007", "+7", "7.0", "7e0", "-0"])
+def test_ids_stay_the_text_they_are(other, tmp_path):
+    path = tmp_path / "events.csv"
+    path.write_text(f"user,title,item\n7,0.5,1\n{other},0.5,0001048791\n 7,+1,{other}\n")
+    events = read_csv(path, Columns())
+    assert [events.user_ids[code] for code in events.user] == ["7", other, "7"]
+    assert sorted(events.item_ids) == sorted(["1", "0001048791", other])
+
+
+def test_numbers_of_any_form_beside_whole_ids_are_read_at_once(tmp_path):
+    path = tmp_path / "events.csv"
+    path.write_text('07.5,"1", -2\r\n1e3,0,30\r\n')
+    columns = Columns("user", "item", "rating")
+    events = text_tables._read_whole_numbers(
+        text_tables._Table(path, columns, ",", ("rating", "user", "item"), 0)
+    )
+    assert events is not None and events.user[1] == ["0", "1"] and events.item[1] == ["-2", "30"]
+    np.testing.assert_array_equal(events.rating, [7.5, 1000])

@@ -231,6 +231,7 @@ def test_it_learns_what_follows_what(state):
         (replace(CONFIG, layers=()), XE, "--model.layers"),
         (replace(CONFIG, layers=(5, 0)), XE, "--model.layers"),
         (replace(CONFIG, embedding_dim=0), XE, "--model.embedding-dim"),
+        *((replace(CONFIG, init_sigma=float(s)), XE, "--model.init-sigma") for s in ("-1", "nan", "inf")),
         (CONFIG, replace(XE, dropout_hidden=1.0), "--xe.dropout-hidden"),
         (CONFIG, replace(XE, momentum=-0.1), "--xe.momentum"),
         (CONFIG, replace(XE, learning_rate=float("nan")), "--xe.learning-rate"),

@@ -1,0 +1,48 @@
+"""Histories and mistakes, with a recommender that knows places alone; a trained one is in test_multvae_movielens."""
+
+import numpy as np
+import pytest
+
+from experiments import recommend
+from experiments.recommending import Recommender
+from train.errors import UserError
+
+
+@pytest.fixture
+def arguments(tmp_path, monkeypatch):
+    def scores(histories):
+        return np.tile(np.arange(3.0), (len(histories), 1))
+
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "unused")
+    monkeypatch.setattr(recommend, "open_recommender", lambda *_: Recommender(["7", "8", "9"], scores))
+    return [str(tmp_path / "run"), "--user-history", str(tmp_path / "history.csv")]
+
+
+@pytest.mark.parametrize("header", ["user,item", '"user","item"', '"user"; item;time', "item\tuser"])
+def test_headers(header, tmp_path):
+    separator = max(",;\t", key=header.count)
+    row = separator.join(("8", "8", "1")[: header.count(separator) + 1])
+    (tmp_path / "history.csv").write_text(f"{header}\n{row}\n")
+    found = recommend.read_histories(tmp_path / "history.csv", ["7", "8", "9"])
+    assert found.users == ["8"] and found.items == [[1]]
+
+
+def test_what_comes_out(arguments, tmp_path):
+    (tmp_path / "history.csv").write_text("user,item\nann,9\n")
+    recommend.main([*arguments, "--out", str(tmp_path / "out.csv")])
+    assert (tmp_path / "out.csv").read_text() == "user,rank,item,score\nann,1,8,1\nann,2,7,0\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "out", "expected"),
+    [
+        (b"user,item\nann,8,1\n", "out.csv", r"^--user-history = .*history\.csv: row 1 has 3 fields"),
+        (b"user,item\n\xff,8\n", "out.csv", r"^--user-history = .*history\.csv: is no table of text"),
+        (b"user,item\nann,8\n", ".", r"^--out = .*: is a folder"),
+        (b"user,item\nann,8\n", "x" * 250, r"^--out = .*; .*name another$"),
+    ],
+)
+def test_mistakes_name_their_flag(content, out, expected, arguments, tmp_path):
+    (tmp_path / "history.csv").write_bytes(content)
+    with pytest.raises(UserError, match=expected):
+        recommend.main([*arguments, "--out", str(tmp_path / out)])
