@@ -249,6 +249,20 @@ def check(config: Config) -> None:
             ("--adaptation.learning-rate", adaptation.learning_rate),
         ]
     )
+    _check_ranges(config)
+    for flag, value in (
+        ("--train.evaluate-every", config.train.evaluate_every),
+        ("--train.patience", config.train.patience),
+        ("--train.batch-size", config.train.batch_size),
+    ):
+        if value:
+            remedy = "give 0; every part has a length and a batch size of its own, as --bottleneck.batch-size"
+            raise UserError(flag, value, "is of no use here", remedy)
+    train_config.check(replace(config.train, steps=config.train.steps or 1, batch_size=2), devices=1)
+
+
+def _check_ranges(config: Config) -> None:
+    gaussians, bottleneck, adaptation = config.gaussians, config.bottleneck, config.adaptation
     for flag, value, limit in (
         ("--gaussians.angle", gaussians.angle, math.pi / 4),
         ("--bottleneck.beta", bottleneck.beta, math.inf),
@@ -259,15 +273,6 @@ def check(config: Config) -> None:
     ):
         if not 0 <= value < limit:
             raise UserError(flag, value, f"is not in [0, {limit:.4g})", "give a number from there")
-    for flag, value in (
-        ("--train.evaluate-every", config.train.evaluate_every),
-        ("--train.patience", config.train.patience),
-        ("--train.batch-size", config.train.batch_size),
-    ):
-        if value:
-            remedy = "give 0; every part has a length and a batch size of its own, as --bottleneck.batch-size"
-            raise UserError(flag, value, "is of no use here", remedy)
-    train_config.check(replace(config.train, steps=config.train.steps or 1, batch_size=2), devices=1)
 
 
 def check_sizes(config: Config, data: Digits) -> None:

@@ -177,9 +177,7 @@ def load_recommender(run: RunDirectory, which: Which, seed: int | None = None) -
     """The run's best model on validation users; a seed, or the first."""
     config, catalogue = cli.from_json(Config, run.config), recommending.read_catalogue(run)
     known = systems(config, catalogue.users, len(catalogue.item_ids))
-    system = recommending.best_on_validation(known, SETTING, run)
-    trained = recommending.load(config, system, catalogue, SETTING, run, which)
-    return recommending.recommender(trained, catalogue, recommending.seed_index(config, seed))
+    return recommending.best_recommender(run, config, known, catalogue, SETTING, which, seed)
 
 
 def check(config: Config) -> None:

@@ -286,6 +286,24 @@ def seed_index(config: cli.RunConfig, seed: int | None) -> int:
     return index
 
 
+def best_recommender(
+    run: RunDirectory,
+    config: RunConfig,
+    known: Sequence[System],
+    catalogue: Catalogue,
+    setting: Setting,
+    which: Which,
+    seed: int | None,
+) -> Recommender:
+    """The run's best system on validation data, to serve; a seed, or the first.
+
+    Raises:
+      UserError: none was evaluated, there is no checkpoint, or the run has no such seed.
+    """
+    trained = load(config, best_on_validation(known, setting, run), catalogue, setting, run, which)
+    return recommender(trained, catalogue, seed_index(config, seed))
+
+
 def recommender(trained: Trained, catalogue: Catalogue, index: int) -> Recommender:
     """One seed of a trained system, for users that training never saw."""
     params, items = seeds.unstack(trained.state.params, index), len(catalogue.item_ids)
