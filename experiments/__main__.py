@@ -10,7 +10,9 @@ COMMANDS = (
     ("encode RUN_DIR --input IMAGES --out Z.npz", "codes of your images (autoencoders)"),
     ("sample RUN_DIR --n 64 --out DIR", "images from the prior (autoencoders)"),
     ("recommend RUN_DIR --user-history FILE --k 20", "ranked items for new users (recommenders)"),
-    ("benchmark SYSTEM", "time or memory of training: gwae, cada-vae, mult-vae, items, mi"),
+    ("synthesise RUN_OR_WEIGHTS --labels DIR --out DIR", "images for label maps (gaugan, dagan)"),
+    ("weights export|import RUN_DIR ...", "weights of a run, out and in, under the published names"),
+    ("benchmark SYSTEM", "time or memory of training: gwae, cada-vae, mult-vae, items, mi, gaugan"),
 )
 
 

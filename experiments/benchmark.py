@@ -5,6 +5,7 @@ python -m experiments.benchmark cada-vae   updates scanned on the device, dispat
 python -m experiments.benchmark mult-vae   an epoch on users x items, of one seed and of many, and EASE
 python -m experiments.benchmark items      memory per device of a catalogue that is divided over devices
 python -m experiments.benchmark mi         every estimator of mutual information, scanned and dispatched one by one
+python -m experiments.benchmark gaugan     an update of GauGAN or DAGAN and its parts, beside plain lax convolutions
 """
 
 import resource
@@ -21,6 +22,7 @@ import tyro
 from jaxtyping import PyTree
 
 from experiments import cli
+from experiments.gaugan_speed import GauGANSpeed, gaugan_table
 from experiments.item_memory import ItemMemory, item_memory_table
 from experiments.mi_speed import MISpeed, mi_table
 from experiments.recommender_speed import MultVAESpeed, mult_vae_table
@@ -71,12 +73,13 @@ Config = (
     | Annotated[MultVAESpeed, tyro.conf.subcommand("mult-vae")]
     | Annotated[ItemMemory, tyro.conf.subcommand("items")]
     | Annotated[MISpeed, tyro.conf.subcommand("mi")]
+    | Annotated[GauGANSpeed, tyro.conf.subcommand("gaugan")]
 )
 
 
 def main(argv: Sequence[str]) -> None:
     """Compiles the programs, times them in turn, prints the table."""
-    parsed: GWAE | CADAVAE | MultVAESpeed | ItemMemory | MISpeed = tyro.cli(
+    parsed: GWAE | CADAVAE | MultVAESpeed | ItemMemory | MISpeed | GauGANSpeed = tyro.cli(
         Config,  # pyright: ignore
         prog="python -m experiments.benchmark",
         description=__doc__,
@@ -87,7 +90,7 @@ def main(argv: Sequence[str]) -> None:
     print(f"Peak resident memory of this process, with all programs: {peak:.0f} MiB.")
 
 
-def table(parsed: GWAE | CADAVAE | MultVAESpeed | ItemMemory | MISpeed) -> Table:
+def table(parsed: GWAE | CADAVAE | MultVAESpeed | ItemMemory | MISpeed | GauGANSpeed) -> Table:
     """What was measured.
 
     Raises:
@@ -105,6 +108,8 @@ def table(parsed: GWAE | CADAVAE | MultVAESpeed | ItemMemory | MISpeed) -> Table
             return mult_vae_table(parsed)
         case MISpeed():
             return mi_table(parsed)
+        case GauGANSpeed():
+            return gaugan_table(parsed)
 
 
 def gwae_table(config: GWAE) -> Table:

@@ -23,7 +23,9 @@ from jaxtyping import Array, Int
 
 from experiments import cli, zero_shot, zero_shot_report
 from experiments.latent_classifier import LatentModel
+from experiments.stored_models import Stored, published
 from experiments.zero_shot import DataConfig, EvaluateConfig
+from jaxmodels.torch_import.cada_vae import PREFIXES, export_state_dict, import_state_dict
 from train import config as train_config
 from train import devices, seeds
 from train.config import TrainConfig
@@ -223,6 +225,18 @@ def evaluate(run: RunDirectory, config: Config) -> None:
             task(config, part), keys, schedule(config, part), run.in_stage(stage), "last"
         )
     report(run, config, data, states)
+
+
+def stored_models(run: RunDirectory) -> dict[str, Stored]:
+    """The VAEs that learned from all training rows, with the official names."""
+    config = cli.from_json(Config, run.config)
+    what = task(config, zero_shot.open_data(config.data))
+    # Further kinds of attributes, of which the official code has none, go by their own names.
+    prefixes = {**{kind: kind for kind in config.data.attributes}, **PREFIXES}
+    names = published(
+        partial(export_state_dict, prefixes=prefixes), partial(import_state_dict, prefixes=prefixes)
+    )
+    return {"cada-vae": Stored(run, config, config.train, what, "last", names)}
 
 
 def check(config: Config) -> None:

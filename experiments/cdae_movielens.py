@@ -22,6 +22,7 @@ from experiments.recommender_data import DataConfig, open_data
 from experiments.recommender_measures import Setting
 from experiments.recommender_report import About
 from experiments.recommending import Recommender, System
+from experiments.stored_models import Stored, own
 from train import config as train_config
 from train import devices
 from train.config import TrainConfig
@@ -180,6 +181,16 @@ def load_recommender(run: RunDirectory, which: Which, seed: int | None = None) -
     config, catalogue = cli.from_json(Config, run.config), recommending.read_catalogue(run)
     known = systems(config, catalogue.users, len(catalogue.item_ids))
     return recommending.best_recommender(run, config, known, catalogue, SETTING, which, seed)
+
+
+def stored_models(run: RunDirectory) -> dict[str, Stored]:
+    """The variants of a run, with our names: none was published."""
+    config, catalogue = cli.from_json(Config, run.config), recommending.read_catalogue(run)
+    known = systems(config, catalogue.users, len(catalogue.item_ids))
+    return {
+        name: recommending.stored(replace(config, models=(name,)), system, catalogue, SETTING, run, own())
+        for name, system in zip(config.models, known, strict=True)
+    }
 
 
 def check(config: Config) -> None:

@@ -32,6 +32,8 @@ EXPERIMENTS = (
     "deepstyle_fashion",
     "mi_gaussian",
     "mi_minimisation",
+    "gaugan",
+    "dagan",
 )
 
 

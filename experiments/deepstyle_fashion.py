@@ -23,6 +23,7 @@ from experiments import cli, fashion_measures, fashion_report
 from experiments.fashion_measures import Trained, sizes
 from experiments.fashion_training import catalogue, feed, task, validation_batch
 from experiments.recommending import Recommender, seed_index
+from experiments.stored_models import Stored, own
 from train import config as train_config
 from train import devices, seeds
 from train.config import TrainConfig
@@ -247,10 +248,7 @@ def load_recommender(run: RunDirectory, which: Which, seed: int | None = None) -
     """
     config = cli.from_json(Config, run.config)
     data = open_data(config.data)
-    try:
-        stage = json.loads((run.path / "results.json").read_text())["chosen"]
-    except (OSError, KeyError, ValueError) as error:
-        raise UserError(str(run.path), "results.json", "is not there or damaged", "finish the run") from error
+    stage = chosen_stage(run, config)
     settings, state = load(run, config, data, stage, which)
     params = seeds.unstack(state.params, seed_index(config, seed))
     items = visual.all_items(params, catalogue(data), settings, sizes(data))
@@ -266,6 +264,37 @@ def load_recommender(run: RunDirectory, which: Which, seed: int | None = None) -
         return np.asarray(of_padded(padded))
 
     return Recommender([str(i) for i in range(data.items)], scores)
+
+
+def chosen_stage(run: RunDirectory, config: Config) -> str:
+    """The training that validation chose, the only one where there is one.
+
+    Raises:
+      UserError: the run has no results yet.
+    """
+    if len(stages(config)) == 1:
+        return next(iter(stages(config)))
+    try:
+        return json.loads((run.path / "results.json").read_text())["chosen"]
+    except (OSError, KeyError, ValueError) as error:
+        raise UserError(str(run.path), "results.json", "is not there or damaged", "finish the run") from error
+
+
+def stored_models(run: RunDirectory) -> dict[str, Stored]:
+    """The models of a run, each with each penalty, with our names: none was published."""
+    config = cli.from_json(Config, run.config)
+    data = open_data(config.data)
+    return {
+        stage: Stored(
+            run.in_stage(stage),
+            replace(config, model=replace(config.model, kinds=(settings.kind,), l2=(settings.l2_factors,))),
+            config.train,
+            task(settings, data, config.evaluate.ties),
+            "best",
+            own(),
+        )
+        for stage, settings in stages(config).items()
+    }
 
 
 def check(config: Config) -> None:

@@ -27,9 +27,12 @@ from experiments.session_training import (
     load,
     load_trained,
     session_scores,
+    task,
     train,
 )
 from experiments.sessions_data import DataConfig, Log, check_data, number_stage, open_log
+from experiments.stored_models import Stored, published
+from jaxmodels.torch_import.gru4rec import export_state_dict, import_state_dict
 from train import config as train_config
 from train import devices, seeds
 from train.config import TrainConfig
@@ -202,6 +205,23 @@ def load_recommender(run: RunDirectory, which: Which, seed: int | None = None) -
     index = recommending.seed_index(config, seed)
     state = seeds.unstack(load_trained(system, len(ids), run), index)
     return Recommender(ids, session_scores(system, state, len(ids)))
+
+
+def stored_models(run: RunDirectory) -> dict[str, Stored]:
+    """The models of a run, one for each loss, with the names of PyTorch."""
+    config: Config = cli.from_json(Config, run.config)
+    items = len(recommending.read_catalogue(run).item_ids)
+    return {
+        system.loss: Stored(
+            run.in_stage(system.stages[1]),
+            replace(config, losses=(system.loss,)),
+            config.train,
+            task(system, items),
+            "last",
+            published(export_state_dict, import_state_dict),
+        )
+        for system in systems(config)
+    }
 
 
 def check(config: Config) -> None:

@@ -7,14 +7,18 @@ The embedded data are `shapes3d-procedural`, an approximation of 3D Shapes rende
 takes the real set. `--model.objective` trains the VAE or the beta-VAE on the same networks instead.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import ModuleType
 from typing import Any, Literal
 
+import numpy as np
+
 from experiments import autoencoding, cli
 from experiments.autoencoding import DataConfig, EvaluateConfig
+from experiments.stored_models import Names, Stored, own
+from jaxmodels.torch_import.gwae import export_state_dict
 from train import config as train_config
 from train import devices, seeds
 from train.config import TrainConfig
@@ -152,6 +156,29 @@ def load_autoencoder(run: RunDirectory, which: Which) -> autoencoding.Trained:
     config = cli.from_json(Config, run.config)
     keys = seeds.seed_keys(config.seed, config.seeds)
     return trained(config, load_state(task(config), keys, config.train, run, which))
+
+
+def stored_models(run: RunDirectory) -> dict[str, Stored]:
+    """The autoencoder of a run: GWAE with the official names, the VAEs with ours."""
+    config = cli.from_json(Config, run.config)
+    names = official_names(config.model) if config.model.objective == "gwae" else own()
+    return {config.model.objective: Stored(run, config, config.train, task(config), "last", names)}
+
+
+def official_names(model: ModelConfig) -> Names:
+    """Those of the official GWAE code, whose names inside two of its options are not known."""
+
+    def export(state: gwae.GWAEState) -> dict[str, np.ndarray]:
+        for option in ("batch_norm", "residual_blocks"):
+            if getattr(model, option):
+                raise ValueError(f"those inside --model.{option.replace('_', '-')} are not known")
+        return export_state_dict(state.params, state.critic, state.collections, model.prior)
+
+    def insert(state: gwae.GWAEState, arrays: Mapping[str, np.ndarray]) -> gwae.GWAEState:
+        # The key of the weights, which are all replaced, makes no difference.
+        return gwae.import_official(arrays, state.key, model).replace(key=state.key)
+
+    return Names(export, insert)
 
 
 def evaluate(run: RunDirectory, config: Config) -> None:

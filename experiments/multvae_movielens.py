@@ -20,6 +20,8 @@ from experiments.recommender_data import DataConfig, open_data
 from experiments.recommender_measures import Setting
 from experiments.recommender_report import About
 from experiments.recommending import Recommender, System
+from experiments.stored_models import Stored, published
+from jaxmodels.torch_import.mult_vae import export_state_dict, import_state_dict
 from train import config as train_config
 from train import devices
 from train.config import TrainConfig
@@ -178,6 +180,23 @@ def load_recommender(run: RunDirectory, which: Which, seed: int | None = None) -
     config, catalogue = cli.from_json(Config, run.config), recommending.read_catalogue(run)
     known = systems(config, catalogue.users, len(catalogue.item_ids))
     return recommending.best_recommender(run, config, known, catalogue, SETTING, which, seed)
+
+
+def stored_models(run: RunDirectory) -> dict[str, Stored]:
+    """The models of a run, with the names of their PyTorch ports."""
+    config, catalogue = cli.from_json(Config, run.config), recommending.read_catalogue(run)
+    known = systems(config, catalogue.users, len(catalogue.item_ids))
+    return {
+        system.stage: recommending.stored(
+            replace(config, models=(system.stage,)),
+            system,
+            catalogue,
+            SETTING,
+            run,
+            published(export_state_dict, import_state_dict),
+        )
+        for system in known
+    }
 
 
 def check(config: Config) -> None:

@@ -1,5 +1,6 @@
 """How good recommenders of users x items are, and what the simple baselines reach on the same users."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -156,7 +157,9 @@ def on_test_users(
 
 
 def note_of(what: str, setting: Setting, validation: float) -> str:
-    """For the table: what was chosen, and what it reached on validation data."""
+    """For the table: what was chosen, and what it reached on validation data, if it was validated (no NaN)."""
+    if math.isnan(validation):
+        return what
     said = f"validation {setting.criterion} {validation:.4f}"
     return f"{what}; {said}" if what else said
 

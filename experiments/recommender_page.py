@@ -26,8 +26,8 @@ class Curve(NamedTuple):
     values: Float[np.ndarray, "seeds evaluations"]
 
     def best(self) -> Float[np.ndarray, " seeds"]:
-        """The best of each seed."""
-        return self.values.max(1)
+        """The best of each seed; NaN where there was no evaluation, as of weights from elsewhere."""
+        return self.values.max(1) if self.values.size else np.full(len(self.values), np.nan)
 
 
 def write_page(

@@ -5,6 +5,7 @@ chosen on validation users (strong generalisation) or validation items (weak), a
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -29,11 +30,12 @@ from experiments.recommender_measures import (
 )
 from experiments.recommender_page import Curve, write_page
 from experiments.recommender_report import About
+from experiments.stored_models import Names, Stored
 from train import config as train_config
 from train import devices, item_shards, seeds
 from train.config import TrainConfig
 from train.data.generalisation import Queries
-from train.data.interactions import UserRows, padded_rows, size, widened
+from train.data.interactions import UserRows, row_batches, size, widened
 from train.errors import UserError
 from train.feed import DeviceFeed
 from train.loop import Fitted, Task, Which, fit, load_state
@@ -84,20 +86,15 @@ class Recommender(NamedTuple):
     scores: Callable[[Sequence[Sequence[int]]], np.ndarray]
 
 
-def batches(queries: Queries, at_a_time: int, items: int) -> dict[str, np.ndarray]:
-    """Users in padded batches [count, at_a_time, ...]: lists of given and held items, and which users are real."""
+def batches(queries: Queries, at_a_time: int) -> dict[str, PyTree]:
+    """Users in batches [count, at_a_time]: rows of given and held items, and who; -1 with empty rows fills the last."""
     width = min(at_a_time, len(queries.user))
-    count = -(-len(queries.user) // width)
-    rest = count * width - len(queries.user)
-
-    def in_batches(rows: np.ndarray, fill: int) -> np.ndarray:
-        padding = np.full((rest, *rows.shape[1:]), fill, rows.dtype)
-        return np.concatenate([rows, padding]).reshape(count, width, *rows.shape[1:])
-
+    user = np.full(-(-len(queries.user) // width) * width, -1, np.int32)
+    user[: len(queries.user)] = queries.user
     return {
-        "given": in_batches(padded_rows(widened(queries.given, items)), items),
-        "held": in_batches(padded_rows(widened(queries.held, items)), items),
-        "user": in_batches(queries.user, -1),
+        "given": row_batches(queries.given, width),
+        "held": row_batches(queries.held, width),
+        "user": user.reshape(-1, width),
     }
 
 
@@ -105,9 +102,8 @@ def task(system: System, criterion: str, items: int, width: int) -> Task:
     """What `fit` trains: chosen by the mean of the criterion over validation users with something to be found."""
     metric, k = criterion.split("@")
 
-    def eval_step(state: Any, batch: Mapping[str, Array], key: jax.Array) -> dict[str, Array]:
-        given = item_shards.multi_hot(batch["given"], width)
-        held = item_shards.multi_hot(batch["held"], width)
+    def eval_step(state: Any, batch: Mapping[str, Any], key: jax.Array) -> dict[str, Array]:
+        given, held = (batch[name].multi_hot(width) for name in ("given", "held"))
         scores = system.scores(state.params, given, batch["user"])
         value = rank_metrics(scores, given, held, (int(k),), items)[criterion]
         count = (held.sum(1) > 0).sum().astype(jnp.float32)
@@ -161,7 +157,7 @@ def train(
         )
 
     settings = schedule(config.train, config.epochs, size(split.train)[0])
-    validation = batches(split.validation, config.evaluate.batch_size, width)
+    validation = batches(split.validation, config.evaluate.batch_size)
     state = learn(split.train, validation, settings, choosing).best
     curve = read_curve(choosing)
     if split.final is not None:
@@ -251,11 +247,13 @@ def read_catalogue(run: RunDirectory) -> Catalogue:
 
 
 def best_on_validation(systems: Sequence[System], setting: Setting, run: RunDirectory) -> System:
-    """The system whose validation score is highest.
+    """The system whose validation score is highest; the only one, whatever its score.
 
     Raises:
-      UserError: none was ever evaluated.
+      UserError: none of several was ever evaluated.
     """
+    if len(systems) == 1:
+        return systems[0]
     curves = {system.stage: read_curve(run.in_stage(stages(system, setting)[0])) for system in systems}
     evaluated = [system for system in systems if curves[system.stage].values.size]
     if not evaluated:
@@ -271,6 +269,31 @@ def best_of(trained: Sequence[Trained], setting: Setting) -> str:
 def validation_score(curve: Curve, setting: Setting) -> float:
     """What validation chose by: the mean of each seed's best (strong), or the best mean, at one step for all (weak)."""
     return float(curve.best().mean() if setting.protocol == "strong" else curve.values.mean(0).max())
+
+
+def stored(
+    config: RunConfig,
+    system: System,
+    catalogue: Catalogue,
+    setting: Setting,
+    run: RunDirectory,
+    names: Names,
+) -> Stored:
+    """A system of a run whose settings have it alone; without the columns that pad the items."""
+    items, width = len(catalogue.item_ids), catalogue.width
+
+    def export(state: Any) -> dict[str, np.ndarray]:
+        return names.export(state.replace(params=item_shards.cut_items(state.params, width, items)))
+
+    def insert(state: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+        cut = state.replace(params=item_shards.cut_items(state.params, width, items))
+        params = names.insert(cut, arrays).params
+        return state.replace(params=item_shards.pad_items(params, items, width))
+
+    serves: Which = "best" if setting.protocol == "strong" else "last"
+    stage = run.in_stage(stages(system, setting)[1])
+    what = task(system, setting.criterion, items, width)
+    return Stored(stage, config, config.train, what, serves, Names(export, insert))
 
 
 def seed_index(config: cli.RunConfig, seed: int | None) -> int:
@@ -321,7 +344,7 @@ def recommender(trained: Trained, catalogue: Catalogue, index: int) -> Recommend
 def read_curve(run: RunDirectory) -> Curve:
     """The criterion at every evaluation, from the log."""
     steps, losses = read_metrics(run.metrics).get("validation/loss", (np.zeros(0, int), np.zeros((0, 1))))
-    return Curve(np.asarray(steps), -losses.reshape(len(losses), -1).T)
+    return Curve(np.asarray(steps), -losses.reshape(len(losses), math.prod(losses.shape[1:])).T)
 
 
 def best_steps(curve: Curve) -> int:
@@ -390,7 +413,9 @@ def report(
     results = {
         "seeds": [config.seed + i for i in range(config.seeds)],
         "steps": {one.system.name: np.asarray(one.state.step).tolist() for one in trained},
-        "validation": {one.system.name: one.curve.best().tolist() for one in trained},
+        "validation": {
+            one.system.name: one.curve.best().tolist() for one in trained if one.curve.values.size
+        },
     }
     each = steps_per_epoch(size(data.split.train)[0], config.train.batch_size)
     curves = {one.system.name: Curve(one.curve.steps / each, one.curve.values) for one in trained}

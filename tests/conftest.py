@@ -6,9 +6,13 @@ import pathlib
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Nearly all of the suite's time is compilation, of small programs that run once: unoptimised it takes a third.
+# JAX_DISABLE_MOST_OPTIMIZATIONS=0 tests the programs as users run them.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import hypothesis
 import jax
+import jaxlib
 import jaxtyping
 import pytest
 
@@ -16,6 +20,10 @@ hypothesis.settings.register_profile("house", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("house")
 
 jaxtyping.install_import_hook(["objectives"], "beartype.beartype")
+
+if os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1" and jaxlib.__version__.startswith("0.10."):
+    # Its second, quicker way to compile what is fused; later versions have one way only.
+    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -32,3 +40,12 @@ def shared() -> pathlib.Path:
     if not SHARED.is_dir():
         pytest.skip("reference data folder ../shared is absent")
     return SHARED
+
+
+@pytest.fixture(scope="module")
+def optimised():
+    """For tests whose programs run longer than they compile, as those that render images do."""
+    before = os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1"
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)

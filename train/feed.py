@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ def order_keys(keys: jax.Array) -> jax.Array:
 
 
 class Feed(Protocol):
-    """Training batches as a function of (seed, step) alone: there is nothing to checkpoint."""
+    """Training batches as a function of (seed, step): there is nothing to checkpoint, but see `StatefulFeed`."""
 
     @property
     def per_seed(self) -> bool:
@@ -40,6 +40,19 @@ class Feed(Protocol):
         self, chunk: PyTree, order_key: jax.Array, step: Int[Array, ""], offset: Int[Array, ""]
     ) -> PyTree:
         """The batch of one step of one seed, for use inside the compiled program; `offset` counts in the chunk."""
+        ...
+
+
+@runtime_checkable
+class StatefulFeed(Protocol):
+    """A feed with a position of its own, which goes into the checkpoint and comes back with it."""
+
+    def state(self) -> dict[str, Any]:
+        """Where it is, as JSON holds it, after the last chunk that was asked for."""
+        ...
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes to where it was."""
         ...
 
 

@@ -117,6 +117,17 @@ def pad_items(state: PyTree, items: int, width: int) -> PyTree:
     return jax.tree.map(grow, state)
 
 
+def cut_items(state: PyTree, width: int, items: int) -> PyTree:
+    """The inverse of `pad_items`: every axis of size `width` without what is beyond the items."""
+
+    def cut(leaf: jax.Array) -> jax.Array:
+        if width == items:
+            return leaf
+        return leaf[tuple(slice(items if size == width else size) for size in leaf.shape)]
+
+    return jax.tree.map(cut, state)
+
+
 def _mask(scores: Float[Array, "b items"], real: int | None) -> Float[Array, "b items"]:
     if real is None or real == scores.shape[1]:
         return scores

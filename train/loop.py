@@ -22,7 +22,7 @@ from train.config import TrainConfig
 from train.devices import across_devices, replicated, use_mesh
 from train.early_stopping import EarlyStopping
 from train.errors import UserError
-from train.feed import Feed, order_keys
+from train.feed import Feed, StatefulFeed, order_keys
 from train.interrupt import Interrupt, Interrupted
 from train.metrics_log import MetricsLog, Writer, tensorboard_writer
 from train.progress import Progress
@@ -115,6 +115,7 @@ def fit(
     first_seed: int = 0,
     profile: bool = False,
     tensorboard: bool = False,
+    watch: Callable[[int, State], None] | None = None,
 ) -> Fitted[State]:
     """Trains until `config.steps` or early stopping, from the newest good checkpoint of the run if it has one.
 
@@ -130,13 +131,14 @@ def fit(
       first_seed: number of the first seed, for messages.
       profile: write a trace of the second dispatch.
       tensorboard: also write TensorBoard events.
+      watch: is shown the step and the state to evaluate behind each checkpoint, e.g. to draw samples.
 
     Raises:
       Interrupted: after SIGINT or SIGTERM, with everything saved.
       NonFiniteError: naming the step and the term; the checkpoints are intact.
     """
     with use_mesh(mesh), contextlib.ExitStack() as stack:
-        loop = _Loop(task, feed, validation, keys, config, run, mesh, first_seed)
+        loop = _Loop(task, feed, validation, keys, config, run, mesh, first_seed, watch)
         stack.callback(loop.close)
         loop.restore()
         loop.open_logs(tensorboard)
@@ -154,6 +156,7 @@ class _Loop(Generic[State]):
     run: RunDirectory
     mesh: Mesh
     first_seed: int
+    watch: Callable[[int, State], None] | None
     step: int = 0
     stopping: EarlyStopping = field(init=False)
     writers: list[Writer] = field(default_factory=list)
@@ -247,6 +250,8 @@ class _Loop(Generic[State]):
         self.stopping = EarlyStopping.from_json(restored.progress["early_stopping"])
         self.best_saved = restored.progress["best_checkpoint"]
         self.best = self._restore_best(abstract.averaged())
+        if isinstance(self.feed, StatefulFeed) and "feed" in restored.progress:
+            self.feed.restore(restored.progress["feed"])
 
     def _restore_best(self, abstract: State) -> State:
         """The best state that belongs to the restored one; where it is damaged, the search for it starts anew."""
@@ -378,7 +383,11 @@ class _Loop(Generic[State]):
             self.best_store.save(self.step, self.best, {})
             self.best_saved = self.step
         progress = {"early_stopping": self.stopping.to_json(), "best_checkpoint": self.best_saved}
+        if isinstance(self.feed, StatefulFeed):
+            progress["feed"] = self.feed.state()
         self.last.save(self.step, self.carry, progress)
+        if self.watch is not None:
+            self.watch(self.step, self.carry.averaged())
         return False
 
     def close(self) -> None:
@@ -452,3 +461,18 @@ def load_state(
     if best is None:
         raise UserError(str(run.path), which, "has no best checkpoint", "use --checkpoint last")
     return best.state
+
+
+def save_state(state: TrainState, config: TrainConfig, run: RunDirectory) -> None:
+    """Makes a stacked state the newest and the best checkpoint of a run, for weights that were not trained there.
+
+    The inverse of `load_state`. Training goes on from it, and its first validation counts as better.
+
+    Raises:
+      UserError: it can't be written.
+    """
+    step, stopping = int(jnp.max(state.step)), EarlyStopping.start(len(state.key))
+    ema = state.params if config.ema_decay else None
+    Checkpoints(run.checkpoints / "best").save(step, state, {})
+    progress = {"early_stopping": stopping.to_json(), "best_checkpoint": step}
+    Checkpoints(run.checkpoints / "last").save(step, Carry(state, ema), progress)

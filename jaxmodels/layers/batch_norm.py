@@ -1,5 +1,8 @@
 """Batch normalisation with torch's statistics."""
 
+from collections.abc import Callable
+
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
@@ -19,6 +22,7 @@ class BatchNorm(nn.Module):
     momentum: float = 0.1
     affine: bool = True
     epsilon: float = 1e-5
+    scale_init: Callable[..., jax.Array] = nn.initializers.ones
 
     @nn.compact
     def __call__(self, x: Float[Array, "... c"], train: bool) -> Float[Array, "... c"]:
@@ -39,7 +43,7 @@ class BatchNorm(nn.Module):
             batch_mean, batch_variance = mean.value, variance.value
         out = (values - batch_mean[None]) * (batch_variance + self.epsilon)[None] ** -0.5
         if self.affine:
-            scale = self.param("scale", nn.initializers.ones, size)
+            scale = self.param("scale", self.scale_init, size)
             bias = self.param("bias", nn.initializers.zeros, size)
             out = out * scale[None] + bias[None]
         return out.reshape(x.shape).astype(x.dtype)

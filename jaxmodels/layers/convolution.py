@@ -1,4 +1,4 @@
-"""4x4 stride-2 convolutions down and up, in the form that suits the platform."""
+"""Stride-2 convolutions down and up, in the form that suits the platform."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,17 +38,33 @@ def down_convolution(
     """4x4 convolution, stride 2, padding 1 of zeros or of repeated edge pixels; h and w even."""
     mode = "constant" if padding == "zeros" else "edge"
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode=mode)
-    return _by_platform(_down_lax, _down_matrix, padded, kernel)
+    return by_platform(_down_lax, _down_matrix, padded, kernel)
 
 
 def up_convolution(
     y: Float[Array, "b h w f"], kernel: Float[Array, "4 4 c f"]
 ) -> Float[Array, "b 2*h 2*w c"]:
     """4x4 transposed convolution, stride 2, padding 1: the adjoint of `down_convolution` with the same kernel."""
-    return _by_platform(_up_lax, _up_matrix, y, kernel)
+    return by_platform(_up_lax, _up_matrix, y, kernel)
 
 
-def _by_platform(lax_form: Callable, matrix_form: Callable, x: jax.Array, kernel: jax.Array) -> jax.Array:
+def strided_convolution(
+    x: Float[Array, "b h w c"], kernel: Float[Array, "k k c f"], padding: int
+) -> Float[Array, "b i j f"]:
+    """Convolution of stride 2 with `padding` zeros on every side, k at most 4; i = (h + 2 padding - k) // 2 + 1.
+
+    It is the 4x4 convolution whose kernel has zeros behind its own last row and column.
+    """
+    size = kernel.shape[0]
+    out = [(side + 2 * padding - size) // 2 + 1 for side in x.shape[1:3]]
+    whole = jnp.pad(kernel, ((0, 4 - size), (0, 4 - size), (0, 0), (0, 0)))
+    sides = [(padding, 2 * n + 2 - padding - side) for n, side in zip(out, x.shape[1:3], strict=True)]
+    padded = jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *((*side, 0) for side in sides), (0, 0, 0)])
+    return by_platform(_down_lax, _down_matrix, padded, whole)
+
+
+def by_platform(lax_form: Callable, matrix_form: Callable, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """What the one form or the other makes of (x, kernel): matrix products on CPU, unless `convolution_form` says."""
     form = _form.get()
     if form == "platform":
         return jax.lax.platform_dependent(x, kernel, cpu=matrix_form, default=lax_form)

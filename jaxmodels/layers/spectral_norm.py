@@ -19,14 +19,14 @@ def spectral_norm(module: nn.Module, kernel: Float[Array, "... out"], train: boo
     `flax.linen.SpectralNorm` is not used: it stores the normalised kernel, which changes the
     effective learning rate.
     """
-    matrix = kernel.reshape(-1, kernel.shape[-1]).T.astype(jnp.float32)
-    u = module.variable(COLLECTION, "u", lambda: _random_unit(module.make_rng("params"), matrix.shape[0]))
-    v = module.variable(COLLECTION, "v", lambda: _random_unit(module.make_rng("params"), matrix.shape[1]))
+    transposed = kernel.reshape(-1, kernel.shape[-1]).astype(jnp.float32)  # W^T, which no copy is needed for
+    u = module.variable(COLLECTION, "u", lambda: _random_unit(module.make_rng("params"), transposed.shape[1]))
+    v = module.variable(COLLECTION, "v", lambda: _random_unit(module.make_rng("params"), transposed.shape[0]))
     if train and not module.is_initializing():
-        frozen = jax.lax.stop_gradient(matrix)
-        v.value = _unit(frozen.T @ u.value)
-        u.value = _unit(frozen @ v.value)
-    sigma = u.value @ (matrix @ v.value)
+        frozen = jax.lax.stop_gradient(transposed)
+        v.value = _unit(frozen @ u.value)
+        u.value = _unit(v.value @ frozen)
+    sigma = (v.value @ transposed) @ u.value
     return kernel / sigma.astype(kernel.dtype)
 
 

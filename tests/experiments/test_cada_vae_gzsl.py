@@ -47,15 +47,17 @@ def data(tmp_path_factory):
     """The flags of a small file."""
     path = tmp_path_factory.mktemp("data") / "small.npz"
     np.savez(path, **benchmark())
-    return ("--data.source", "npz", "--data.path", path)
+    return ("--data.source", "npz", "--data.path", str(path))
 
 
 @pytest.fixture(scope="module")
 def trained(data, tmp_path_factory):
-    """A run of two seeds."""
+    """A run of two seeds, in this process."""
     folder = tmp_path_factory.mktemp("runs") / "run"
-    run("cada_vae_gzsl", *TINY, *data, "--seeds", 2, "--run-dir", folder)
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", "unused")
+        cada_vae_gzsl.main([*TINY, *data, "--seeds", "2", "--run-dir", str(folder)])
+        yield folder
 
 
 def results(folder):

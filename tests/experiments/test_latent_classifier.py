@@ -1,5 +1,6 @@
 """What the classifier on latents learns from, and the accuracies that are made of its predictions."""
 
+import functools
 from dataclasses import replace
 
 import jax
@@ -84,9 +85,10 @@ def two_kinds():
     return replace(small(), features=random.random((20, 3), np.float32), attributes=tables)
 
 
+@functools.cache
 def models(seed, seeds):
     keys = seed_keys(seed, seeds)
-    states = jax.vmap(lambda key: init_state(key, CONFIG, SIZES))(keys)
+    states = jax.jit(jax.vmap(lambda key: init_state(key, CONFIG, SIZES)))(keys)
     # Small variances, so that samples lie near their means.
     params = jax.tree_util.tree_map_with_path(
         lambda path, a: a - 8 if "logvar" in str(path) and "bias" in str(path) else a, states.params
@@ -131,7 +133,13 @@ def spy(runs):
     return one_pass
 
 
-@pytest.mark.parametrize("setting", [Setting(True), Setting(True, 1), Setting(False, 2)])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        Setting(True),
+        *(pytest.param(s, marks=pytest.mark.slow) for s in (Setting(True, 1), Setting(False, 2))),
+    ],
+)
 def test_a_seed_of_many_is_the_single_run(setting):
     def curves(seed, seeds):
         config = ClassifierConfig(batch_size=4, learning_rate=0.1)

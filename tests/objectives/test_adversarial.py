@@ -1,4 +1,4 @@
-"""Penalty, interpolation and drift against their closed forms."""
+"""Penalties, interpolation, drift and GAN losses against their closed forms and the official code's."""
 
 import chex
 import jax
@@ -9,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 
-from objectives.adversarial import drift, gradient_penalty, interpolate
+from objectives.adversarial import (
+    drift,
+    generator_loss,
+    gradient_penalty,
+    interpolate,
+    loss_on_fake,
+    loss_on_real,
+    r1_penalty,
+)
+from tests.jaxmodels.spade_goldens import load, under
 
 W = np.asarray([[1.0, 2.0], [0.5, -1.0]], np.float32)
 V = np.asarray([2.0, -0.5, 1.0], np.float32)
@@ -99,3 +108,76 @@ def test_derivatives_with_respect_to_the_critic():
 def test_one_t_for_every_array_of_an_example():
     with pytest.raises(Exception, match=r"'t'|broadcast"):
         interpolate(POINTS, POINTS, jnp.zeros(3))
+
+
+OFFICIAL_NAMES = {"hinge": "hinge", "least_squares": "ls", "original": "original", "wasserstein": "w"}
+
+
+@pytest.mark.parametrize("name", ["spade_normal", "spade_vae", "dagan_normal"])
+@pytest.mark.parametrize("kind", OFFICIAL_NAMES)
+def test_gan_losses_as_the_official_code(shared, name, kind):
+    """The mean over scales of the mean over logits, from the golden's own logits."""
+    golden = load(shared, name)
+    wanted = under(golden, f"ganloss/{OFFICIAL_NAMES[kind]}/")
+
+    def over_scales(loss, side):
+        logits = [jnp.asarray(golden[f"eval/D/{side}/{scale}/4"]) for scale in (0, 1)]
+        return np.mean([loss(of_scale, kind).mean() for of_scale in logits])
+
+    np.testing.assert_allclose(over_scales(loss_on_fake, "fake"), wanted["D_fake"], rtol=1e-4)
+    np.testing.assert_allclose(over_scales(loss_on_real, "real"), wanted["D_real"], rtol=1e-4)
+    np.testing.assert_allclose(over_scales(generator_loss, "fake"), wanted["G"], rtol=1e-4)
+
+
+class GANLosses(chex.TestCase):
+    @chex.variants(with_jit=True, without_jit=True)
+    def test_closed_forms(self):
+        """On logits on both sides of every corner."""
+        d = np.asarray([-3.0, -1.0, 0.0, 0.5, 1.0, 2.0])
+        softplus = lambda x: np.log1p(np.exp(x))  # noqa: E731
+        wanted = {
+            "hinge": (np.maximum(0, 1 - d), np.maximum(0, 1 + d), -d),
+            "least_squares": ((d - 1) ** 2, d**2, (d - 1) ** 2),
+            "original": (softplus(-d), softplus(d), softplus(-d)),
+            "wasserstein": (-d, d, -d),
+        }
+        for kind, expected in wanted.items():
+            for loss, values in zip((loss_on_real, loss_on_fake, generator_loss), expected, strict=True):
+                out = self.variant(lambda x, loss=loss, kind=kind: loss(x, kind))(jnp.asarray(d, jnp.float32))
+                np.testing.assert_allclose(out, values, rtol=1e-5, atol=1e-6)
+
+    @chex.variants(with_jit=True, without_jit=True)
+    def test_r1_of_a_linear_critic(self):
+        """||w||^2 / 2 everywhere, over both spaces."""
+        out = self.variant(lambda p: r1_penalty(linear, p))(POINTS)
+        np.testing.assert_allclose(out, np.full(4, ((W**2).sum() + (V**2).sum()) / 2), rtol=1e-5)
+
+
+def test_hinge_at_its_corners():
+    """Real: slope -1 below 1 and 0 above; fake: 0 below -1 and 1 above; the generator's slope is -1 everywhere."""
+    slopes = lambda loss, *at: [float(jax.grad(lambda x: loss(x, "hinge"))(x)) for x in at]  # noqa: E731
+    assert (loss_on_real(jnp.float32(1), "hinge"), loss_on_fake(jnp.float32(-1), "hinge")) == (0, 0)
+    assert slopes(loss_on_real, 0.999, 1.001) == [-1, 0]
+    assert slopes(loss_on_fake, -1.001, -0.999) == [0, 1]
+    assert slopes(generator_loss, -5.0, 5.0) == [-1, -1]
+
+
+@pytest.mark.parametrize("loss", [loss_on_real, loss_on_fake, generator_loss])
+def test_logistic_loss_of_large_logits_is_finite(loss):
+    for logit in (-1e4, 1e4):
+        value, slope = jax.value_and_grad(lambda x: loss(x, "original"))(jnp.float32(logit))
+        assert np.isfinite(value)
+        assert np.isfinite(slope)
+
+
+def test_unknown_gan_loss_is_an_error():
+    for loss in (loss_on_real, loss_on_fake, generator_loss):
+        with pytest.raises(Exception, match=r"softplus"):
+            loss(jnp.zeros(2), "softplus")
+
+
+def test_r1_is_per_example_and_has_derivatives():
+    points = (jnp.asarray([[1.0, 2.0], [0.0, 3.0]]),)
+    np.testing.assert_allclose(r1_penalty(lambda p: jnp.sum(p[0] ** 2, 1), points), [2 * 5, 2 * 9], rtol=1e-6)
+    slope = jax.grad(lambda w: jnp.sum(r1_penalty(lambda p: w * jnp.sum(p[0], 1), points)))(3.0)
+    np.testing.assert_allclose(slope, 2 * 3 * 2, rtol=1e-6)

@@ -74,6 +74,7 @@ def test_state_of_items_is_padded_and_divided():
     grown = item_shards.pad_items(state, 46, width)
     assert {name: leaf.shape for name, leaf in grown.items()} == {"in": (48, 4), "out": (4, 48), "bias": (4,)}
     assert float(grown["out"][:, 46:].sum()) == 0
+    jax.tree.map(np.testing.assert_array_equal, item_shards.cut_items(grown, width, 46), state)
     divided = {"in": PartitionSpec("items"), "out": PartitionSpec(None, "items"), "bias": PartitionSpec()}
     with use_mesh(item_mesh("items=8")):
         assert item_shards.partition(grown, width) == divided

@@ -13,10 +13,12 @@ from tests.train import toy
 from train import item_shards
 from train.config import TrainConfig
 from train.devices import data_mesh, item_mesh
+from train.feed import HostFeed
 from train.interrupt import Interrupt, Interrupted
-from train.loop import NonFiniteError, fit, load_state
+from train.loop import NonFiniteError, fit, load_state, save_state
 from train.metrics_log import read_metrics
 from train.run_directory import create_run
+from train.seeds import seed_keys
 
 CONFIG = TrainConfig(steps=23, batch_size=8, inner_steps=4, log_every=1, evaluate_every=6, checkpoint_every=9)
 
@@ -91,6 +93,38 @@ def test_stopped_and_resumed_is_bit_for_bit_the_uninterrupted_run(tmp_path, monk
         jax.tree.map(_data, (resumed.last, resumed.best)),
     )
     assert len(losses(run)) == 23
+
+
+@dataclasses.dataclass
+class Positioned:
+    """A feed that must be asked for every step once, in order."""
+
+    feed: HostFeed
+    position: int = 0
+    per_seed = True
+
+    def chunk(self, step, count):
+        assert step == self.position
+        self.position += count
+        return self.feed.chunk(step, count)
+
+    def batch(self, chunk, order_key, step, offset):
+        return self.feed.batch(chunk, order_key, step, offset)
+
+    def state(self):
+        return {"position": self.position}
+
+    def restore(self, state):
+        self.position = state["position"]
+
+
+def test_the_position_of_a_feed_is_saved_and_restored(tmp_path):
+    run = run_at(tmp_path / "run")
+    for steps in (14, 23):
+        feed, validation, keys = toy.inputs(one_device(), CONFIG, device_bytes=0)
+        config, positioned = dataclasses.replace(CONFIG, steps=steps), Positioned(feed)
+        fit(toy.TASK, positioned, validation, keys, config, run, one_device())
+        assert positioned.position == steps
 
 
 def _data(leaf):
@@ -244,3 +278,15 @@ def test_profile_writes_a_trace(tmp_path):
     fit(toy.TASK, feed, validation, keys, CONFIG, run, mesh, profile=True, tensorboard=True)
     assert list((run.path / "profile").rglob("*.trace.json.gz"))
     assert list((run.path / "tensorboard").iterdir())
+
+
+def test_a_state_from_elsewhere_is_loaded_and_trained_on(tmp_path):
+    config, run, keys = dataclasses.replace(CONFIG, ema_decay=0.9), run_at(tmp_path / "a"), seed_keys(0, 1)
+    state = jax.vmap(toy.init)(keys)
+    save_state(state, config, run)
+    for which in ("last", "best"):
+        found = load_state(toy.TASK, keys, config, run, which)
+        np.testing.assert_array_equal(found.params["w"], state.params["w"])
+    resumed, _ = train(None, config, run=run)
+    fresh, _ = train(tmp_path / "b", config)
+    np.testing.assert_array_equal(weights(resumed), weights(fresh))

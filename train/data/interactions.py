@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
+import flax.struct
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 from scipy.sparse import csr_array
 
 from train import item_shards
@@ -52,24 +53,38 @@ def widened(matrix: csr_array, items: int) -> csr_array:
     return csr_array((matrix.data, matrix.indices, matrix.indptr), shape=(size(matrix)[0], items))
 
 
-def padded_rows(matrix: csr_array, width: int | None = None) -> Int[np.ndarray, "users width"]:
-    """The items of each user as int32, filled up with the number of items, which is no item.
+class RowBatch(flax.struct.PyTreeNode):
+    """A batch of users' rows, sparse: row i has the items indices[indptr[i]:indptr[i + 1]].
 
-    Args:
-      matrix: users x items.
-      width: columns of the result, at least the longest row's length, which is the default.
-
-    Raises:
-      ValueError: a row is longer than the width.
+    Attributes:
+      indptr: [B + 1], or [count, B + 1] for several batches.
+      indices: [n], n that of the fullest batch, or [count, n].
+      longest: the number of items of the longest row of all.
     """
-    lengths = row_lengths(matrix)
-    longest = int(lengths.max(initial=0))
-    width = max(1, longest) if width is None else width
-    if longest > width:
-        raise ValueError(f"a row has {longest} items, more than {width}")
-    rows = np.full((size(matrix)[0], width), size(matrix)[1], np.int32)
-    rows[np.arange(width) < lengths[:, None]] = matrix.indices
-    return rows
+
+    indptr: Int[Array | np.ndarray, "*count starts"]
+    indices: Int[Array | np.ndarray, "*count n"]
+    longest: int = flax.struct.field(pytree_node=False)
+
+    def multi_hot(self, items: int) -> Float[Array, "B items"]:
+        """The rows of one batch as zeros and ones."""
+        indptr, indices = jnp.asarray(self.indptr), jnp.asarray(self.indices)
+        return _multi_hot(indptr[:-1], indptr[1:], indices, self.longest, items)
+
+
+def row_batches(matrix: csr_array, width: int) -> RowBatch:
+    """All rows in batches of `width`, the last one filled up with empty rows.
+
+    The memory is that of the entries, and of what other batches have less than the fullest: rows of very different
+    lengths are never padded to the longest.
+    """
+    count = -(-size(matrix)[0] // width)
+    starts = np.pad(matrix.indptr, (0, count * width - size(matrix)[0]), mode="edge")
+    indptr = starts[width * np.arange(count)[:, None] + np.arange(width + 1)]
+    indptr = (indptr - indptr[:, :1]).astype(np.int32)
+    indices = np.zeros((count, max(1, int(indptr[:, -1].max()))), np.int32)
+    indices[np.arange(indices.shape[1]) < indptr[:, -1:]] = matrix.indices
+    return RowBatch(indptr, indices, _longest(matrix))
 
 
 @dataclass(frozen=True)
@@ -90,9 +105,20 @@ class UserRows:
 
     def take(self, arrays: Mapping[str, Array], index: Int[Array, "B"]) -> dict[str, Array]:
         """{"x": float32 [B, items] of zeros and ones, "user": int32 [B]}."""
-        items = size(self.matrix)[1]
         start, end = arrays["indptr"][index], arrays["indptr"][index + 1]
-        place = start[:, None] + jnp.arange(max(1, int(row_lengths(self.matrix).max(initial=0))))[None]
-        found = arrays["indices"][jnp.minimum(place, len(arrays["indices"]) - 1)]
-        ids = jnp.where(place < end[:, None], found, items)
-        return {"x": item_shards.multi_hot(ids, items), "user": index.astype(jnp.int32)}
+        x = _multi_hot(start, end, arrays["indices"], _longest(self.matrix), size(self.matrix)[1])
+        return {"x": x, "user": index.astype(jnp.int32)}
+
+
+def _multi_hot(
+    start: Int[Array, "B"], end: Int[Array, "B"], indices: Int[Array, "n"], longest: int, items: int
+) -> Float[Array, "B items"]:
+    """The rows indices[start:end], none longer than `longest`, as zeros and ones."""
+    place = start[:, None] + jnp.arange(longest)[None]
+    found = indices[jnp.minimum(place, len(indices) - 1)]
+    return item_shards.multi_hot(jnp.where(place < end[:, None], found, items), items)
+
+
+def _longest(matrix: csr_array) -> int:
+    """The number of items of the longest row; at least one, so that there is something to index."""
+    return max(1, int(row_lengths(matrix).max(initial=0)))

@@ -50,6 +50,15 @@ def test_large_means():
     np.testing.assert_allclose(np.std(out), 1, rtol=1e-2)
 
 
+def test_initial_scale():
+    init = lambda key, shape: jnp.full(shape, 0.5)  # noqa: E731
+    params = BatchNorm(scale_init=init).init(jax.random.key(0), jnp.ones((4, 3)), True)["params"]
+    np.testing.assert_array_equal(params["scale"], 0.5)
+    np.testing.assert_array_equal(params["bias"], 0)
+    default = BatchNorm().init(jax.random.key(0), jnp.ones((4, 3)), True)["params"]
+    np.testing.assert_array_equal(default["scale"], 1)
+
+
 def test_one_value_is_an_error():
     module = BatchNorm()
     with pytest.raises(ValueError, match="at least two values, got 1"):

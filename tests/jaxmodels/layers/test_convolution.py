@@ -10,6 +10,7 @@ from jaxmodels.layers.convolution import (
     UpConv,
     convolution_form,
     down_convolution,
+    strided_convolution,
     up_convolution,
 )
 
@@ -63,10 +64,38 @@ def test_up_is_the_adjoint_of_down():
     np.testing.assert_allclose(left, np.vdot(X, up_convolution(Y, KERNEL)), rtol=1e-4)
 
 
+STRIDED = [
+    (size, padding, height, width)
+    for size, padding in ((3, 1), (4, 2), (4, 1), (3, 0))
+    for height, width in ((6, 7), (5, 4))
+]
+
+
+@pytest.mark.parametrize(("size", "padding", "height", "width"), STRIDED)
+def test_strided_convolution_is_that_of_lax(size, padding, height, width):
+    """Kernels of 3 and 4 at odd and even sizes, with their derivatives, in both forms."""
+    x, kernel = normal(3, (2, height, width, 2)), normal(4, (size, size, 2, 3))
+
+    def plain(x, kernel):
+        sides = [(padding, padding)] * 2
+        return jax.lax.conv_general_dilated(x, kernel, (2, 2), sides, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+    def derivatives(function):
+        energy = lambda x, kernel: jnp.sum(jnp.sin(function(x, kernel)))  # noqa: E731
+        return jax.jit(lambda x, kernel: (function(x, kernel), jax.grad(energy, (0, 1))(x, kernel)))
+
+    theirs = jax.tree.leaves(derivatives(plain)(x, kernel))
+    for form in ("matrix", "lax"):
+        ours = in_form(form, derivatives(lambda x, kernel: strided_convolution(x, kernel, padding)))(x, kernel)
+        for a, b in zip(jax.tree.leaves(ours), theirs, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-4)
+
+
 CASES = {
     "down": (down_convolution, X),
     "edge": (lambda x, kernel: down_convolution(x, kernel, "edge"), X),
     "up": (up_convolution, Y),
+    "strided": (lambda x, kernel: strided_convolution(x, kernel[:3, :3], 1), X),
 }
 
 

@@ -144,7 +144,7 @@ def test_large_batches(size):
 
 
 @pytest.mark.skipif(jax.device_count() < 8, reason="needs JAX_NUM_CPU_DEVICES=8")
-@pytest.mark.parametrize("block", [None, 8])
+@pytest.mark.parametrize("block", [None, pytest.param(8, marks=pytest.mark.slow)])
 def test_eight_devices_give_the_bounds_of_one(whole, block):
     """Every bound and its gradients, the batch divided over the devices: the marginal pairs are global."""
     mesh = data_mesh()

@@ -6,6 +6,8 @@ import pytest
 from train.data import shapes3d
 from train.data.fashion_world import _choices, fashion_world, hue_circles
 
+pytestmark = pytest.mark.usefixtures("optimised")
+
 
 @pytest.fixture(scope="module")
 def world():

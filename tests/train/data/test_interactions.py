@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from train.data.interactions import UserRows, from_pairs, padded_rows, pairs, row_lengths, size, widened
+from train.data.interactions import UserRows, from_pairs, pairs, row_batches, row_lengths, size, widened
 
 PAIRS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 6)), max_size=30)
 
@@ -20,9 +20,7 @@ def test_pairs_are_counted_once(events):
     np.testing.assert_array_equal(matrix.toarray(), dense)
     assert duplicates == len(events) - len(set(events)) and matrix.dtype == np.float32
     assert list(zip(*(side.tolist() for side in pairs(matrix)), strict=True)) == sorted(set(events))
-    rows = padded_rows(matrix)
-    assert [sorted(row[row < 7].tolist()) for row in rows] == [np.flatnonzero(row).tolist() for row in dense]
-    np.testing.assert_array_equal((rows < 7).sum(1), row_lengths(matrix))
+    np.testing.assert_array_equal(row_lengths(matrix), dense.sum(1))
 
 
 def test_rows_become_dense_in_the_compiled_program():
@@ -40,7 +38,8 @@ def test_nobody_has_anything():
     source = UserRows(matrix)
     batch = source.take({name: jnp.asarray(a) for name, a in source.arrays.items()}, jnp.array([1, 0]))
     np.testing.assert_array_equal(batch["x"], np.zeros((2, 3)))
-    np.testing.assert_array_equal(padded_rows(matrix), np.full((2, 1), 3))
+    one = jax.tree.map(lambda a: a[0], row_batches(matrix, 2))
+    np.testing.assert_array_equal(one.multi_hot(3), np.zeros((2, 3)))
 
 
 def test_more_columns_change_no_row():
@@ -48,6 +47,14 @@ def test_more_columns_change_no_row():
     wide = widened(matrix, 4)
     assert size(wide) == (2, 4)
     np.testing.assert_array_equal(wide.toarray()[:, :3], matrix.toarray())
-    np.testing.assert_array_equal(padded_rows(wide, 2), [[2, 4], [0, 4]])
-    with pytest.raises(ValueError, match="more than"):
-        padded_rows(from_pairs(np.array([0, 0]), np.array([1, 2]), (1, 3))[0], 1)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 5])
+def test_batches_of_rows_are_the_rows_in_order_and_then_empty_ones(width):
+    matrix, _ = from_pairs(np.array([0, 0, 2, 2, 2, 4]), np.array([3, 1, 0, 3, 2, 4]), (5, 5))
+    several = row_batches(matrix, width)
+    assert several.longest == 3 and several.indices.shape[1] == {1: 3, 2: 3, 3: 5, 5: 6}[width]
+    dense = jax.vmap(lambda batch: batch.multi_hot(6))(several)
+    rows = np.asarray(dense).reshape(-1, 6)
+    np.testing.assert_array_equal(rows[:5, :5], matrix.toarray())
+    assert not rows[5:].any() and not rows[:, 5].any()

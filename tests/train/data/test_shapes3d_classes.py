@@ -17,6 +17,7 @@ from train.data.source import ProceduralShapes3D
 from train.data.zero_shot import check, few_shot, scale, validation_task
 from train.metrics.zero_shot_baselines import ridge_to_attributes, supervised_reference
 
+pytestmark = pytest.mark.usefixtures("optimised")
 PINNED_MEAN, PINNED = 0.40385, [0.0, 0.58265, 0.21947]
 
 

@@ -7,6 +7,7 @@ from train.data import shapes3d
 from train.data.source import ArraySource, ProceduralShapes3D, Source
 from train.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("optimised")
 SIZES = (2, 3, 2)
 
 

@@ -69,7 +69,7 @@ def compiled_step(name):
     return jax.jit(chex.assert_max_traces(step, n=1))
 
 
-@pytest.mark.parametrize("name", mostly_slow("neural", "all"))
+@pytest.mark.parametrize("name", mostly_slow("neural"))
 def test_shapes(name):
     """A step keeps the shape and format of every array of the state; metrics are float32 scalars."""
     config = config_of(name)

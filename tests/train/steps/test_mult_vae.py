@@ -10,6 +10,7 @@ import pytest
 from jax.sharding import NamedSharding
 
 from jaxmodels.mult_vae import dropout, normalise
+from objectives.elbo import kl_standard_normal
 from train.devices import item_mesh, use_mesh
 from train.errors import UserError
 from train.item_shards import multi_hot, pad_items, partition
@@ -60,9 +61,15 @@ def reference(golden, model, dtype):
 PRECISIONS = pytest.mark.parametrize(("dtype", "rtol"), [(np.float64, 1e-9), (np.float32, 1e-5)])
 
 
+def test_weights_of_the_penalty_are_the_references(golden):
+    assert {model: config.l2 for model, config in GOLDEN.items()} == {
+        model: float(golden[f"{model}/lam"]) for model in GOLDEN
+    }
+
+
 @PRECISIONS
 def test_mult_vae_networks(golden, dtype, rtol):
-    """Posterior, sample and logits, with and without corruption; scores are the logits of the mean."""
+    """Posterior, sample, logits and terms by user, with and without corruption; scores are the mean's logits."""
     with jax.enable_x64(dtype == np.float64):
         params, x, noise, _ = reference(golden, "mv", dtype)
         config = GOLDEN["mv"]
@@ -75,6 +82,9 @@ def test_mult_vae_networks(golden, dtype, rtol):
                 z = mu if mode == "eval" else mu + jnp.exp(logvar / 2) * noise.eps
                 logits = mult_vae.decode(params, z, config)
                 out |= {f"{mode}/mu": mu, f"{mode}/logvar": logvar, f"{mode}/z": z, f"{mode}/logits": logits}
+                out[f"{mode}/neg_ll_per_user"] = mult_vae.neg_log_likelihood(logits, x, config, x.shape[1])
+                out[f"{mode}/kl_per_user"] = kl_standard_normal(mu, logvar)
+                out[f"{mode}/l2_weights"] = mult_vae.sum_of_squares(params)
             return out, mult_vae.scores(params, x, config)
 
         values, scores = networks(params)

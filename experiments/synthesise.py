@@ -1,0 +1,237 @@
+"""Images for label maps of your own, from a run of gaugan or dagan, or from the official released weights.
+
+    python -m experiments.synthesise RUN_DIR --labels DIR --out DIR [--instances DIR] [--style IMAGE] [--seed N]
+    python -m experiments.synthesise latest_net_G.pth --preset ade20k --labels DIR --out DIR
+
+With weights (.pth, .safetensors, .npz), --preset and --model.* say of what data and what network they are. Label maps
+keep their size where the network can double to it; one with a style encoder makes images of its own size alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int
+from PIL import Image
+
+from experiments import cli, layout_synthesis, runs
+from experiments.layout_synthesis import SynthesisConfig
+from experiments.runs import RunPath
+from experiments.synthesiser import Synthesiser
+from train.data.label_config import LayoutConfig, class_table
+from train.data.label_folders import SUFFIXES, natural
+from train.data.label_maps import Encoded, UnreadableError, read_indices, read_photo
+from train.data.label_presets import PRESETS, PresetName
+from train.data.layout_parts import Batch
+from train.errors import UserError
+from train.layout import Layout
+from train.run_directory import open_run
+from train.steps.gaugan import import_official
+from train.steps.gaugan_networks import GauGANConfig, check
+from train.weight_files import read_state_dict
+
+WEIGHTS = (".pth", ".pt", ".npz", ".safetensors")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Images for label maps."""
+
+    source: RunPath
+    """A run of gaugan or dagan, or a file with the generator's official weights."""
+    labels: Path
+    """Folder of label maps: integers or palette indices, one class each."""
+    out: Path
+    """The folder to write, one PNG per label map."""
+    instances: Path | None = None
+    """Folder of instance maps of the same names, for a network that was trained with them."""
+    style: Path | None = None
+    """Image whose style all images get (with a style encoder); without one styles are drawn."""
+    seed: int = 0
+    """Seed of the styles that are drawn."""
+    run_seed: int | None = None
+    """Which of the run's seeds; the first if None."""
+    batch_size: int = 8
+    """Images at a time."""
+    preset: PresetName = "custom"
+    """Official weights: the data set they were trained on."""
+    encoder: Path | None = None
+    """Official weights: those of the style encoder (latest_net_E.pth)."""
+    model: GauGANConfig = field(default_factory=GauGANConfig)
+    """Official weights: the network they are of."""
+
+
+def main(argv: Sequence[str]) -> None:
+    """Reads label maps, generates, writes."""
+    config = runs.parse(Config, "synthesise", __doc__, argv)
+    cli.check_least([("--batch-size", config.batch_size, 1)])
+    synthesiser, data = open_synthesiser(config)
+    synthesiser = replace(synthesiser, batch_size=config.batch_size)
+    files = list_maps("--labels", config.labels)
+    styled = None if config.style is None else style_of(synthesiser, config.style)
+    made = 0
+    for start in range(0, len(files), config.batch_size):
+        chosen = files[start : start + config.batch_size]
+        batch = read_maps(chosen, config, synthesiser.layout, data)
+        fitting = for_size(synthesiser, batch["label"].shape[1:], chosen[0])
+        z = (
+            synthesiser.draw_styles(len(files), config.seed)
+            if styled is None
+            else np.repeat(styled, len(files), 0)
+        )
+        images = fitting.images(batch, None if z is None else z[start : start + len(chosen)])
+        write(config.out, chosen, images)
+        made += len(images)
+    cli.say(f"wrote {made} images to {config.out}")
+
+
+def open_synthesiser(config: Config) -> tuple[Synthesiser, LayoutConfig]:
+    """The network, and how label files of its data are read.
+
+    Raises:
+      UserError: there is no such run, or the weights are another network's.
+    """
+    if config.source.suffix in WEIGHTS:
+        return _from_weights(config)
+    run = open_run(config.source, "RUN_DIR")
+    saved = cli.from_json(cli.load_experiment(run).Config, run.config)
+    if not isinstance(saved, SynthesisConfig):
+        remedy = "give a run of gaugan or dagan"
+        raise UserError(
+            "RUN_DIR", config.source, f"is a run of {run.experiment}, which has no layouts", remedy
+        )
+    layout = layout_synthesis.saved_layout(run)
+    state = layout_synthesis.load(run, saved, layout)
+    index = 0 if config.run_seed is None else config.run_seed - saved.seed
+    if not 0 <= index < saved.seeds:
+        last = saved.seed + saved.seeds - 1
+        raise UserError("--run-seed", config.run_seed, "is not in this run", f"give {saved.seed} to {last}")
+    data = replace(saved.data, classes=layout.classes, dont_care=layout.dont_care)
+    return layout_synthesis.synthesisers(saved, layout, state)[index], data
+
+
+def _from_weights(config: Config) -> tuple[Synthesiser, LayoutConfig]:
+    preset = PRESETS[config.preset]
+    height = round(preset.crop_size / preset.aspect_ratio) if preset.mode == "fixed" else preset.crop_size
+    layout = Layout(preset.classes, preset.dont_care, preset.instances, height, preset.crop_size)
+    check(config.model, layout)
+    dicts = {"generator": read_state_dict(config.source)}
+    if config.encoder is not None:
+        dicts["encoder"] = read_state_dict(config.encoder)
+    try:
+        state = import_official(dicts, jax.random.key(config.seed), config.model, layout)
+    except ValueError as error:
+        remedy = "give the --preset and the --model settings that they were trained with"
+        raise UserError("RUN_DIR_OR_WEIGHTS", config.source, f"does not fit: {error}", remedy) from error
+    return Synthesiser(state, config.model, layout), LayoutConfig(preset=config.preset)
+
+
+def list_maps(flag: str, folder: Path) -> list[Path]:
+    """The image files of a folder, in natural order.
+
+    Raises:
+      UserError: there is no such folder, or no image in it.
+    """
+    if not folder.is_dir():
+        raise UserError(flag, folder, "is no folder", "give the folder of the maps")
+    files = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
+    if not files:
+        raise UserError(flag, folder, "holds no image files", f"give PNG files, or {', '.join(SUFFIXES[1:])}")
+    return sorted(files, key=lambda path: natural(path.name))
+
+
+def read_maps(files: Sequence[Path], config: Config, layout: Layout, data: LayoutConfig) -> Batch:
+    """The label maps, and instance maps, of one call, all of one size."""
+    table = class_table(data)
+    labels = [table.to_classes(_indices("--labels", path), str(path)) for path in files]
+    batch = {"label": _stacked("--labels", files, labels)}
+    if layout.instances:
+        if config.instances is None:
+            remedy = "name the folder of instance maps"
+            raise UserError("--instances", None, "the network was trained with instances", remedy)
+        others = [config.instances / path.name for path in files]
+        batch["instance"] = _stacked(
+            "--instances", others, [_indices("--instances", path) for path in others]
+        )
+        if batch["instance"].shape != batch["label"].shape:
+            raise UserError(
+                "--instances", config.instances, "are not of the labels' size", "give maps that pair"
+            )
+    return batch
+
+
+def _indices(flag: str, path: Path) -> Int[np.ndarray, "h w"]:
+    try:
+        return read_indices(Encoded(str(path), path), flag)
+    except UnreadableError as error:
+        raise UserError(flag, path, "can't be read as an image", "remove or replace it") from error
+
+
+def _stacked(flag: str, files: Sequence[Path], maps: Sequence[np.ndarray]) -> Int[np.ndarray, "n h w"]:
+    for path, one in zip(files, maps, strict=True):
+        if one.shape != maps[0].shape:
+            sizes = [f"{shown.shape[1]} x {shown.shape[0]} pixels" for shown in (one, maps[0])]
+            problem = f"is {sizes[0]}, {files[0].name} {sizes[1]}"
+            raise UserError(flag, path, problem, "give maps of one size, or --batch-size 1")
+    return np.stack(maps).astype(np.int32)
+
+
+def for_size(synthesiser: Synthesiser, size: Sequence[int], example: Path) -> Synthesiser:
+    """The same network for layouts of another size.
+
+    Raises:
+      UserError: it can't make images of that size.
+    """
+    height, width = size
+    layout = replace(synthesiser.layout, height=height, width=width)
+    if layout == synthesiser.layout:
+        return synthesiser
+    trained = f"{synthesiser.layout.width} x {synthesiser.layout.height}"
+    if synthesiser.config.vae:
+        problem = f"{example.name} is {width} x {height} pixels, a network with styles makes {trained} alone"
+        raise UserError(
+            "--labels", example.parent, problem, f"resize the maps to {trained}, nearest neighbour"
+        )
+    try:
+        check(synthesiser.config, layout)
+    except UserError as error:
+        problem = f"{example.name} is {width} x {height} pixels, which the network can't double to"
+        remedy = f"give multiples of the network's smallest image, e.g. {trained}"
+        raise UserError("--labels", example.parent, problem, remedy) from error
+    return replace(synthesiser, layout=layout)
+
+
+def style_of(synthesiser: Synthesiser, path: Path) -> Float[np.ndarray, "1 z"]:
+    """The style of an image file.
+
+    Raises:
+      UserError: the network has no style encoder, or the file is no image.
+    """
+    if not synthesiser.config.vae:
+        remedy = "leave it out, or take a run with --model.vae True"
+        raise UserError("--style", path, "the network has no style encoder", remedy)
+    try:
+        photo = read_photo(Encoded(str(path), path))
+    except UnreadableError as error:
+        raise UserError("--style", path, "can't be read as an image", "give a PNG or JPEG file") from error
+    size = (synthesiser.layout.width, synthesiser.layout.height)
+    pixels = np.asarray(photo.convert("RGB").resize(size, Image.Resampling.BICUBIC), np.uint8)
+    return synthesiser.styles(pixels[None])
+
+
+def write(out: Path, files: Sequence[Path], images: np.ndarray) -> None:
+    """One PNG file per map, under its name."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for path, image in zip(files, images, strict=True):
+            Image.fromarray(image).save(out / f"{path.stem}.png")
+    except OSError as error:
+        raise UserError(
+            "--out", out, f"can't be written ({error.strerror})", "give a writable folder"
+        ) from error
+
+
+if __name__ == "__main__":
+    cli.main(main)

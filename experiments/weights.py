@@ -1,0 +1,141 @@
+"""Weights of a trained run to a file under their published names, and weights of a file into a run.
+
+    python -m experiments.weights export RUN_DIR --out FILE
+    python -m experiments.weights import RUN_DIR --weights FILE --out NEW_RUN_DIR
+
+The names and layouts of GWAE, CADA-VAE, Mult-VAE, Mult-DAE and GRU4Rec are those of their PyTorch code (see
+`jaxmodels.torch_import`). CDAE, VBPR, DeepStyle, BPR-MF and the VAEs of images have no published ones: their
+parameters go by our own paths. `import` takes settings, data and items from RUN_DIR, which stays as it is, and makes a
+new run of that one model that has made no update: the other commands take it like any run, and --resume trains it
+further. Where the weights come from elsewhere, a run with --train.steps 1 is enough.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax
+import tyro
+
+from experiments import cli, runs
+from experiments.recommending import CATALOGUE, seed_index
+from experiments.stored_models import Stored
+from train import seeds
+from train.atomic import write_atomically
+from train.errors import UserError
+from train.loop import Which, load_state, save_state
+from train.run_directory import RunDirectory, create_run, open_run
+from train.weight_files import read_state_dict, write_state_dict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """Writes the weights of one model and one seed."""
+
+    run_dir: runs.RunPath
+    """The run."""
+    out: Path
+    """The file to write, whose ending says how: .npz or .safetensors."""
+    model: str = ""
+    """Which of the run's models, where it has several."""
+    seed: int | None = None
+    """Which of its seeds (default: the first)."""
+    checkpoint: Which | None = None
+    """The last state or the best (default: the one that the run's other commands take)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Import:
+    """Makes a run of the weights of a file."""
+
+    run_dir: runs.RunPath
+    """A run of the same settings."""
+    weights: Path
+    """The file: .npz, .safetensors or .pth."""
+    out: Path
+    """The new run."""
+    model: str = ""
+    """Which of the run's models, where it has several."""
+
+
+Command = (
+    Annotated[Export, tyro.conf.subcommand("export")] | Annotated[Import, tyro.conf.subcommand("import")]
+)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Exports or imports."""
+    command: Any = Command
+    config: Export | Import = runs.parse(command, "weights", __doc__, argv)
+    run = open_run(config.run_dir, "RUN_DIR")
+    stored = chosen(run, config.model)
+    if isinstance(config, Export):
+        export(stored, config)
+    else:
+        import_weights(run, stored, config)
+
+
+def chosen(run: RunDirectory, model: str) -> Stored:
+    """A model of the run; the only one where none is named.
+
+    Raises:
+      UserError: the run has no such model, or several, or none with weights to keep.
+    """
+    module = cli.load_experiment(run)
+    if not hasattr(module, "stored_models"):
+        problem = f"is a run of {run.experiment}, which keeps no weights for use"
+        raise UserError("RUN_DIR", run.path, problem, "give a run of another experiment")
+    models: dict[str, Stored] = module.stored_models(run)
+    names = ", ".join(models)
+    if not model and len(models) > 1:
+        raise UserError("--model", None, "the run has several", f"name one of {names}")
+    if model and model not in models:
+        raise UserError("--model", model, "is not in the run", f"name one of {names}")
+    return models[model or names]
+
+
+def export(stored: Stored, config: Export) -> None:
+    """Writes the file.
+
+    Raises:
+      UserError: there is no such checkpoint or seed, the weights have no names, or the file can't be written.
+    """
+    index = seed_index(stored.config, config.seed)
+    keys = seeds.seed_keys(stored.config.seed, stored.config.seeds)
+    state = load_state(stored.task, keys, stored.train, stored.run, config.checkpoint or stored.serves)
+    try:
+        arrays = stored.names.export(seeds.unstack(state, index))
+    except ValueError as error:
+        problem = f"its weights have no published names: {error}"
+        raise UserError("RUN_DIR", config.run_dir, problem, "export a run without that setting") from error
+    write_state_dict(config.out, arrays)
+    cli.say(f"{len(arrays)} arrays of seed {stored.config.seed + index}: {config.out}")
+
+
+def import_weights(template: RunDirectory, stored: Stored, config: Import) -> None:
+    """Makes the new run.
+
+    Raises:
+      UserError: the file can't be read, its weights are of other settings, or the run can't be made.
+    """
+    settings: Any = replace(stored.config, seeds=1, run_dir=None, resume=None)
+    fresh = jax.jit(stored.task.init)(jax.random.key(settings.seed))
+    try:
+        state = stored.names.insert(fresh, read_state_dict(config.weights))
+    except ValueError as error:
+        remedy = "give weights of the run's settings, or a run with theirs"
+        raise UserError("--weights", config.weights, f"are of other settings: {error}", remedy) from error
+    try:
+        run = create_run(template.experiment, cli.to_json(settings), config.out)
+    except UserError as error:  # it names the flag of a training
+        raise UserError("--out", config.out, error.problem, "name another folder") from error
+    catalogue = template.path / CATALOGUE
+    if catalogue.is_file():
+        write_atomically(run.path / CATALOGUE, catalogue.read_bytes())
+    save_state(jax.tree.map(lambda a: a[None], state), stored.train, run.in_stage(stored.run.stage))
+    cli.say(f"run directory: {run.path}")
+
+
+if __name__ == "__main__":
+    cli.main(main)

@@ -1,0 +1,125 @@
+"""The official SPADE and DAGAN state dicts (PyTorch; `latest_net_G.pth`, `_D`, `_E`) to our variables and back.
+
+Names map one to one. Kernels are OIHW there and HWIO here; the right singular vectors of spectral norm follow.
+"""
+
+import re
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jaxtyping import PyTree
+
+from jaxmodels.patch_gan import DiscriminatorNorm
+
+StateDict = Mapping[str, np.ndarray]
+Path = tuple[str, ...]
+_TRUNK = re.compile(r"(fc|head_0|G_middle_\d|up_\d)(\.|$)")
+_LEAVES = {
+    "weight": ("params", "kernel"),
+    "weight_orig": ("params", "kernel"),
+    "bias": ("params", "bias"),
+    "weight_u": ("spectral", "u"),
+    "weight_v": ("spectral", "v"),
+    "running_mean": ("batch_stats", "mean"),
+    "running_var": ("batch_stats", "var"),
+}
+
+
+def import_network(state_dict: StateDict) -> dict:
+    """The variables {"params", "spectral", "batch_stats"} of a generator, a discriminator or an encoder.
+
+    `SPADEGenerator` and `DAGANGenerator`, `MultiScaleDiscriminator` and `ImageEncoder` take them; whether they are of
+    the same architecture is for `check_same` to say. A SPADE block alone has a generator's names behind its own.
+
+    Raises:
+      ValueError: an entry is of none of these networks.
+    """
+    variables = {}
+    for name, array in state_dict.items():
+        if name.endswith("num_batches_tracked"):
+            continue
+        module, _, leaf = name.rpartition(".")
+        if leaf not in _LEAVES:
+            raise ValueError(f"state dict entry {name!r} belongs to no layer of SPADE or DAGAN")
+        collection, ours = _LEAVES[leaf]
+        value = np.asarray(array)
+        if leaf == "weight_v":
+            value = _right_vector(value, np.shape(state_dict[f"{module}.weight_orig"]))
+        elif ours == "kernel" and value.ndim == 1:
+            ours = "scale"
+        elif ours == "kernel":
+            value = value.transpose(2, 3, 1, 0) if value.ndim == 4 else value.T
+        variables[collection, *_our_modules(module), ours] = value
+    return unflatten_dict(variables)
+
+
+def export_network(variables: PyTree, norm: DiscriminatorNorm = "instance") -> dict[str, np.ndarray]:
+    """The inverse of `import_network`. `norm` is that of a discriminator, whose official names depend on it."""
+    flat = {path: np.asarray(value) for path, value in flatten_dict(variables).items()}
+    layers = {path[2] for path in flat if len(path) > 2 and re.fullmatch(r"model\d+", path[2])}
+    last = f"model{len(layers) - 1}"
+    state_dict = {}
+    for (collection, *modules, leaf), value in flat.items():
+        spectral = ("spectral", *modules, "u") in flat
+        module = _official_module(modules, norm, last)
+        if leaf == "v":
+            value = _right_vector_back(value, flat["params", *modules, "kernel"].shape)
+        elif leaf == "kernel":
+            value = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value.T
+        state_dict[f"{module}.{_official_leaf(collection, leaf, spectral)}"] = value
+    return state_dict
+
+
+def check_same(given: PyTree, wanted: PyTree) -> None:
+    """Raises ValueError naming the first array that one of the trees lacks or has in another shape."""
+    ours, theirs = _shapes(wanted), _shapes(given)
+    for path in (*ours, *theirs):
+        if ours.get(path) != theirs.get(path):
+            expected, found = ours.get(path, "none"), theirs.get(path, "none")
+            raise ValueError(f"{path} has shape {expected} in these settings and {found} in the weights")
+
+
+def _our_modules(module: str) -> Path:
+    module = (
+        module.replace("mlp_shared.0", "shared").replace("mlp_gamma", "gamma").replace("mlp_beta", "beta")
+    )
+    module = re.sub(r"(model\d+)\.0\.1$", r"\1_norm", module)
+    module = re.sub(r"((?:model|layer)\d+)(\.0)+$", r"\1", module)
+    return (*(("trunk",) if _TRUNK.match(module) else ()), *module.split("."))
+
+
+def _official_module(modules: list[str], norm: DiscriminatorNorm, last: str) -> str:
+    module = ".".join(modules[1:] if modules[0] == "trunk" else modules)
+    renamed = {"shared": "mlp_shared.0", "gamma": "mlp_gamma", "beta": "mlp_beta"}
+    head, _, tail = module.rpartition(".")
+    if tail in renamed:
+        return f"{head}.{renamed[tail]}"
+    if re.fullmatch(r"model\d+_norm", tail):
+        return f"{head}.{tail.removesuffix('_norm')}.0.1"
+    if re.fullmatch(r"model\d+", tail):
+        return f"{module}.0" if tail in ("model0", last) or norm == "none" else f"{module}.0.0"
+    return f"{module}.0" if re.fullmatch(r"layer\d+", tail) else module
+
+
+def _official_leaf(collection: str, leaf: str, spectral: bool) -> str:
+    if leaf == "kernel":
+        return "weight_orig" if spectral else "weight"
+    if leaf == "scale":
+        return "weight"
+    return next(official for official, ours in _LEAVES.items() if ours == (collection, leaf))
+
+
+def _right_vector(v: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """v over (in, rows, columns) to v over (rows, columns, in); `shape` is that of the OIHW kernel."""
+    return v.reshape(shape[1:]).transpose(1, 2, 0).reshape(-1)
+
+
+def _right_vector_back(v: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return v.reshape(shape[:-1]).transpose(2, 0, 1).reshape(-1)
+
+
+def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): np.shape(leaf) for path, leaf in leaves}

@@ -1,0 +1,167 @@
+"""Weights out of runs and into runs: there and back, what serves then, and weights of something else."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import (
+    cada_vae_gzsl,
+    cdae_movielens,
+    cli,
+    gru4rec_sessions,
+    gwae_3dshapes,
+    multvae_movielens,
+    recommend,
+    weights,
+    zero_shot,
+)
+from experiments.recommending import CATALOGUE
+from tests.experiments.commands import said_on_failure
+from train import seeds
+from train.loop import save_state
+from train.run_directory import create_run, write_json
+
+ITEMS = ["a", "b", "c", "d", "e"]
+NETWORK = {"hidden": (4,), "latent_dim": 3}
+SMALL = {
+    multvae_movielens: {
+        "models": ("vae", "dae"),
+        "model": replace(multvae_movielens.QUICK.model, **NETWORK),
+        "dae": replace(multvae_movielens.QUICK.dae, latent_dim=3),
+    },
+    cdae_movielens: {
+        "models": ("M1", "M4-no-user"),
+        "model": replace(cdae_movielens.QUICK.model, latent_dim=3),
+    },
+    gru4rec_sessions: {"losses": ("xe",), "model": replace(gru4rec_sessions.QUICK.model, layers=(6,))},
+    cada_vae_gzsl: {
+        "model": replace(cada_vae_gzsl.QUICK.model, latent_dim=2, image_hidden=(5, 5), side_hidden=(4, 4))
+    },
+    gwae_3dshapes: {"model": replace(gwae_3dshapes.QUICK.model, latent_dim=2, prior="normal")},
+}
+
+
+def fresh(module, path, **changes):
+    """A run of untrained models of two seeds."""
+    config = replace(module.QUICK, **{**SMALL[module], "seeds": 2, **changes})
+    run = create_run(module.NAME, cli.to_json(config), path)
+    write_json(path / CATALOGUE, {"items": ITEMS, "users": 7, "width": 6})
+    for stored in module.stored_models(run).values():
+        init = seeds.over_seeds(stored.task.init, (0,), 2)
+        save_state(jax.jit(init)(seeds.seed_keys(0, 2)), stored.train, stored.run)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def same_cache(monkeypatch):
+    """The commands leave the suite's cache of compiled programs alone."""
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "unused")
+
+
+@pytest.fixture(autouse=True)
+def zero_shot_data(monkeypatch):
+    data = SimpleNamespace(
+        features=np.zeros((6, 8)), attributes={"attributes": np.zeros((3, 4))}, trainval=range(6)
+    )
+    monkeypatch.setattr(zero_shot, "open_data", lambda config: data)
+
+
+def call(*arguments):
+    weights.main([str(argument) for argument in arguments])
+
+
+def arrays(path):
+    with np.load(path, allow_pickle=False) as archive:
+        return dict(archive)
+
+
+@pytest.mark.parametrize(
+    ("module", "model", "some"),
+    [
+        (multvae_movielens, "vae", {"q_layers.0.weight": (4, 5), "p_layers.1.bias": (5,)}),
+        (cdae_movielens, "M1", {"inputs": (5, 3), "users": (7, 3)}),
+        (gru4rec_sessions, "xe", {"Wy.weight": (5, 6), "By.weight": (5, 1)}),
+        (cada_vae_gzsl, "cada-vae", {"img_enc/h.weight": (5, 8), "att_dec/out.bias": (4,)}),
+    ],
+)
+def test_there_and_back(module, model, some, tmp_path):
+    folder = fresh(module, tmp_path / "run")
+    call("export", folder, "--out", tmp_path / "0.npz", "--model", model)
+    call("export", folder, "--out", tmp_path / "1.npz", "--model", model, "--seed", 1)
+    given = arrays(tmp_path / "1.npz")
+    assert {name: given[name].shape for name in some} == some
+    assert any(np.any(given[name] != array) for name, array in arrays(tmp_path / "0.npz").items())
+    call("import", folder, "--weights", tmp_path / "1.npz", "--out", tmp_path / "new", "--model", model)
+    call("export", tmp_path / "new", "--out", tmp_path / "again.npz", "--checkpoint", "best")
+    again = arrays(tmp_path / "again.npz")
+    assert set(again) == set(given)
+    for name, array in given.items():
+        np.testing.assert_array_equal(again[name], array, err_msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("objective", "name"), [("gwae", "enc_block.net.1.weight"), ("vae", "encoder/DownConv_0/kernel")]
+)
+def test_autoencoders_of_images(objective, name, tmp_path):
+    model = replace(SMALL[gwae_3dshapes]["model"], objective=objective)
+    folder = fresh(gwae_3dshapes, tmp_path / "run", model=model)
+    call("export", folder, "--out", tmp_path / "a.npz", "--seed", 1)
+    assert name in arrays(tmp_path / "a.npz")
+    call("import", folder, "--weights", tmp_path / "a.npz", "--out", tmp_path / "new")
+    kept, new = (
+        gwae_3dshapes.load_autoencoder(weights.open_run(tmp_path / n), "last") for n in ("run", "new")
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[1], b[0]), kept.state.params, new.state.params)
+
+
+@pytest.mark.parametrize(
+    ("module", "changes"), [(multvae_movielens, {"models": ("vae",)}), (gru4rec_sessions, {})]
+)
+def test_imported_weights_recommend(module, changes, tmp_path):
+    folder = fresh(module, tmp_path / "run", **changes)
+    call("export", folder, "--out", tmp_path / "a.npz", "--seed", 1)
+    call("import", folder, "--weights", tmp_path / "a.npz", "--out", tmp_path / "new")
+    wanted = recommend.open_recommender(folder, "best", 1).scores([[0, 3], [2]])
+    found = recommend.open_recommender(tmp_path / "new", "best", None)
+    assert list(found.item_ids) == ITEMS and wanted.shape == (2, 5)
+    np.testing.assert_array_equal(found.scores([[0, 3], [2]]), wanted)
+
+
+def test_wrong_use_is_one_clear_error(tmp_path, monkeypatch, capsys):
+    folder = fresh(multvae_movielens, tmp_path / "run")
+    call("export", folder, "--out", tmp_path / "vae.npz", "--model", "vae")
+    other = arrays(tmp_path / "vae.npz")
+    np.savez(tmp_path / "shape.npz", **other | {"q_layers.1.weight": np.zeros((6, 9))})
+    np.savez(tmp_path / "more.npz", **other | {"extra": np.zeros(1)})
+
+    def said(*arguments):
+        return said_on_failure(weights.main, arguments, monkeypatch, capsys)
+
+    def importing(file, model="vae"):
+        return said(
+            "import", folder, "--weights", tmp_path / file, "--out", tmp_path / "new", "--model", model
+        )
+
+    shapes = importing("shape.npz")
+    assert "'q_layers.1.weight'" in shapes and "(6, 9)" in shapes and "(5, 4)" in shapes
+    assert "extra" in importing("more.npz")
+    assert "'p_layers.0.bias' has shape (4,), its layer has (5,)" in importing("vae.npz", "dae")
+    assert "absent.npz" in importing("absent.npz")
+    assert "vae, dae" in said("export", folder, "--out", tmp_path / "a.npz")
+    assert "vae, dae" in said("export", folder, "--out", tmp_path / "a.npz", "--model", "m1")
+    assert "--seed" in said("export", folder, "--out", tmp_path / "a.npz", "--model", "vae", "--seed", 5)
+    assert not (tmp_path / "new").exists()
+    same = ("--weights", tmp_path / "vae.npz", "--out", folder, "--model", "vae")
+    assert "error: --out" in said("import", folder, *same)
+    create_run("mi_gaussian", {}, tmp_path / "mi")
+    assert "mi_gaussian" in said("export", tmp_path / "mi", "--out", tmp_path / "a.npz")
+
+
+def test_settings_without_published_names():
+    names = gwae_3dshapes.official_names(gwae_3dshapes.ModelConfig(batch_norm=True))
+    with pytest.raises(ValueError, match=r"--model\.batch-norm"):
+        names.export(None)

@@ -1,0 +1,115 @@
+"""State dicts of SPADE and DAGAN: there and back, names one to one, and errors that name the array."""
+
+import re
+
+import jax
+import numpy as np
+import pytest
+
+from jaxmodels.dagan import DAGANGenerator
+from jaxmodels.image_encoder import ImageEncoder
+from jaxmodels.patch_gan import MultiScaleDiscriminator, PatchDiscriminator
+from jaxmodels.spade import SPADEGenerator
+from jaxmodels.torch_import.spade import check_same, export_network, import_network
+from tests.jaxmodels.spade_goldens import load, under
+
+IMAGE = jax.ShapeDtypeStruct((2, 64, 64, 3), np.float32)
+LAYOUT = jax.ShapeDtypeStruct((2, 64, 64, 12), np.float32)
+PAIR = jax.ShapeDtypeStruct((2, 64, 64, 15), np.float32)
+
+
+def discriminator(norm="instance", spectral=True):
+    return MultiScaleDiscriminator(2, PatchDiscriminator(8, norm=norm, spectral=spectral, parent=None))
+
+
+def variables_of(module, *inputs):
+    """Numbers that are all different, so that no permutation goes unseen."""
+    wanted = jax.eval_shape(lambda key, *inputs: module.init(key, *inputs, False), jax.random.key(0), *inputs)
+    rng = np.random.default_rng(0)
+    return jax.tree.map(lambda leaf: rng.standard_normal(leaf.shape).astype(np.float32), wanted)
+
+
+@pytest.mark.parametrize("name", ["spade_normal", "spade_vae", "dagan_normal"])
+@pytest.mark.parametrize("network", ["G", "D", "E"])
+def test_there_and_back(shared, name, network):
+    """Every entry of the official state dict but the counters of batch norm returns as it was."""
+    official = under(load(shared, name), f"{network}/")
+    if network == "E" and name != "spade_vae":
+        assert not official
+        return
+    back = export_network(import_network(official))
+    assert set(back) == {key for key in official if not key.endswith("num_batches_tracked")}
+    for key, array in back.items():
+        np.testing.assert_array_equal(array, official[key])
+
+
+NETWORKS = {
+    "discriminator": (discriminator(), (PAIR,), "instance"),
+    "discriminator-batch": (discriminator("batch"), (PAIR,), "batch"),
+    "discriminator-none": (discriminator("none"), (PAIR,), "none"),
+    "discriminator-plain": (discriminator(spectral=False), (PAIR,), "instance"),
+    "dagan": (DAGANGenerator(1), (LAYOUT, None), "instance"),
+    "encoder": (ImageEncoder(2, 4, 64), (IMAGE,), "instance"),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_back_and_there(name):
+    module, inputs, norm = NETWORKS[name]
+    variables = variables_of(module, *inputs)
+    again = import_network(export_network(variables, norm))
+    check_same(again, variables)
+    jax.tree.map(np.testing.assert_array_equal, again, variables)
+
+
+def test_snapshots_are_our_architecture(shared):
+    golden = load(shared, "spade_normal")
+    for letter, module, inputs in (("G", SPADEGenerator(8), (LAYOUT, None)), ("D", discriminator(), (PAIR,))):
+        check_same(import_network(under(golden, f"{letter}/")), variables_of(module, *inputs))
+
+
+def test_official_names_of_batch_norm():
+    """It follows the convolution, which has no bias, inside the first of a stage's two parts."""
+    names = set(export_network(variables_of(discriminator("batch"), PAIR), "batch"))
+    stage = "discriminator_0.model1."
+    assert {name.removeprefix(stage) for name in names if name.startswith(stage)} == {
+        "0.0.weight_orig",
+        "0.0.weight_u",
+        "0.0.weight_v",
+        "0.1.weight",
+        "0.1.bias",
+        "0.1.running_mean",
+        "0.1.running_var",
+    }
+
+
+def test_right_singular_vector_follows_its_kernel():
+    """W v is the same number on both sides: v is over (in, rows, columns) there, (rows, columns, in) here."""
+    rng = np.random.default_rng(0)
+    official = {
+        "conv_0.weight_orig": rng.standard_normal((5, 4, 3, 3)),
+        "conv_0.weight_u": rng.standard_normal(5),
+        "conv_0.weight_v": rng.standard_normal(36),
+    }
+    ours = import_network(official)
+    matrix = ours["params"]["conv_0"]["kernel"].reshape(-1, 5).T
+    expected = official["conv_0.weight_orig"].reshape(5, -1) @ official["conv_0.weight_v"]
+    np.testing.assert_allclose(matrix @ ours["spectral"]["conv_0"]["v"], expected)
+
+
+def test_entry_of_another_network_is_an_error():
+    with pytest.raises(ValueError, match=re.escape("'fc.log_scale' belongs to no layer of SPADE or DAGAN")):
+        import_network({"fc.log_scale": np.zeros(3)})
+
+
+def test_check_names_what_differs():
+    ours = {"params": {"fc": {"kernel": np.zeros((3, 2))}, "conv": {"bias": np.zeros(2)}}}
+    check_same(ours, ours)
+    wide = {"params": {**ours["params"], "fc": {"kernel": np.zeros((3, 4))}}}
+    with pytest.raises(ValueError, match=re.escape("params/fc/kernel has shape (3, 2) in these settings and (3, 4)")):
+        check_same(wide, ours)
+    less = {"params": {"fc": ours["params"]["fc"]}}
+    with pytest.raises(ValueError, match=re.escape("params/conv/bias has shape (2,) in these settings and none")):
+        check_same(less, ours)
+    with pytest.raises(ValueError, match=re.escape("params/conv/bias has shape none in these settings and (2,)")):
+        check_same(ours, less)

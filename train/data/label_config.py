@@ -1,0 +1,219 @@
+"""Where layouts with photos come from, as flags, and opening them."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from train.data.label_examples import Corrupt, LayoutFiles, find_layout
+from train.data.label_folders import Triples, list_folders
+from train.data.label_maps import ClassTable, minus_one, read_remap
+from train.data.label_packs import open_pack
+from train.data.label_presets import PRESETS, Preset, PresetName
+from train.data.layout_parts import LayoutData, LayoutPart, files_data, world_data
+from train.data.layout_world import LayoutWorld
+from train.data.pair_geometry import Geometry, ResizeMode
+from train.data.split import split_indices
+from train.errors import UserError
+
+EMBEDDED_SIZE = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayoutConfig:
+    """Layouts with photos. What is None is as in the preset."""
+
+    source: Literal["embedded", "folders", "packed"] = "embedded"
+    """Rendered scenes, nothing to download; folders of image files; or one npz (see train/data/label_packs.py)."""
+    preset: PresetName = "custom"
+    """How a published data set is read: classes, sizes, file names."""
+    labels: Path | None = None
+    """Folder of label maps: integers or palette indices, one class each."""
+    images: Path | None = None
+    """Folder of photos; they pair with the label maps by name."""
+    instances: Path | None = None
+    """Folder of instance maps, where there are any."""
+    path: Path | None = None
+    """The npz of a packed source."""
+    test_labels: Path | None = None
+    """Label maps of the test set (none: a share of the training set is set aside)."""
+    test_images: Path | None = None
+    """Photos of the test set."""
+    test_instances: Path | None = None
+    """Instance maps of the test set."""
+    test_path: Path | None = None
+    """The npz of the test set."""
+    test_share: float = 0.1
+    """Share of the examples that is set aside for testing where no test set is named."""
+    validation_share: float = 0.1
+    """Share of the examples that is set aside for validation."""
+    classes: int | None = None
+    """L, without unknown."""
+    dont_care: bool | None = None
+    """Whether pixels may be unknown: 255, or L itself, in label files."""
+    ignore_instances: bool = False
+    """Train without instance maps although there are some."""
+    remap: Path | None = None
+    """Table from the values in label files to classes, as JSON or CSV; `unknown` is a class."""
+    resize_mode: ResizeMode | None = None
+    """How examples get one size; in `fixed` they are --data.crop-size wide."""
+    load_size: int | None = None
+    """Training examples are resized to this (None: in the preset's proportion to the crop)."""
+    crop_size: int | None = None
+    """Size of the final square, or width of `fixed`; of the rendered scenes, 64 if None."""
+    aspect_ratio: float | None = None
+    """Width / height of `fixed`."""
+    flip: bool = True
+    """Mirror every second training example (folders and packs)."""
+    official_crop_range: bool = False
+    """Draw the crops of scale_shortside_and_crop from the official code's range, which can leave the image."""
+    max_corrupt: int = 10
+    """Files that can't be read are left out, up to this many."""
+
+
+def open_layouts(config: LayoutConfig) -> LayoutData:
+    """Opens the data: lists, pairs and checks names, and reads one photo.
+
+    Raises:
+      UserError: settings that don't fit together, folders or files that are missing, empty or do not pair.
+    """
+    _check(config)
+    if config.source == "embedded":
+        return world_data(LayoutWorld(config.crop_size or EMBEDDED_SIZE))
+    preset, table, geometry = chosen(config), class_table(config), geometry_of(config)
+    corrupt = Corrupt(config.max_corrupt)
+    triples, test_triples = _open_triples(config, preset, ""), _open_triples(config, preset, "test_")
+    assert triples is not None, "_check requires a training set"
+    instances = _uses_instances(config, preset, triples, test_triples)
+    layout = find_layout(triples, table, geometry, instances, corrupt)
+    files = LayoutFiles(triples, table, geometry, layout, corrupt)
+    return _divide(config, files, test_triples)
+
+
+def chosen(config: LayoutConfig) -> Preset:
+    """The preset with what the flags override."""
+    preset = PRESETS[config.preset]
+    crop = config.crop_size or preset.crop_size
+    load = config.load_size or round(preset.load_size * crop / preset.crop_size)
+    return replace(
+        preset,
+        mode=config.resize_mode or preset.mode,
+        load_size=load,
+        crop_size=crop,
+        classes=preset.classes if config.classes is None else config.classes,
+        dont_care=preset.dont_care if config.dont_care is None else config.dont_care,
+        aspect_ratio=config.aspect_ratio or preset.aspect_ratio,
+    )
+
+
+def class_table(config: LayoutConfig) -> ClassTable:
+    """From the values in label files to classes.
+
+    Raises:
+      UserError: the remap table can't be read, or makes no sense.
+    """
+    preset = chosen(config)
+    remap = minus_one(preset.classes) if preset.minus_one else None
+    if config.remap is not None:
+        remap = read_remap(config.remap.expanduser(), preset.classes, preset.dont_care)
+    return ClassTable.make(preset.classes, preset.dont_care, remap)
+
+
+def geometry_of(config: LayoutConfig) -> Geometry:
+    """How training examples get their size; `for_evaluation` of it is that of all others."""
+    p = chosen(config)
+    return Geometry(p.mode, p.load_size, p.crop_size, p.aspect_ratio, config.flip, config.official_crop_range)
+
+
+def _open_triples(config: LayoutConfig, preset: Preset, prefix: Literal["", "test_"]) -> Triples | None:
+    """The training files, or with the prefix those of the test set; None where none are named."""
+    flags = f"--data.{prefix.replace('_', '-')}"
+    labels, images, instances, path = (
+        getattr(config, prefix + name) for name in ("labels", "images", "instances", "path")
+    )
+    if config.source == "packed":
+        return None if path is None else open_pack(path, f"{flags}path")
+    return None if labels is None else list_folders(labels, images, instances, preset.pairing, flags)
+
+
+def _uses_instances(config: LayoutConfig, preset: Preset, triples: Triples, test: Triples | None) -> bool:
+    """Whether the layout has instances: all sets have maps, and they are not ignored."""
+    if config.ignore_instances:
+        return False
+    missing = not triples.instances or (test is not None and not test.instances)
+    if missing and (preset.instances or triples.instances):
+        problem = f"the {config.preset} preset" if preset.instances else "the training set"
+        remedy = "name them, or give --data.ignore-instances"
+        where = "--data.test-instances" if triples.instances else "--data.instances"
+        raise UserError(where, None, f"{problem} has instance maps and none are named here", remedy)
+    return triples.instances
+
+
+def _divide(config: LayoutConfig, files: LayoutFiles, test_triples: Triples | None) -> LayoutData:
+    """The parts: shares of one set, or of the training set beside a test set of its own."""
+    test_share = config.test_share if test_triples is None else 0.0
+    shares = (1 - config.validation_share - test_share, config.validation_share, test_share)
+    split = split_indices(len(files), shares)
+    train, validation, test = (LayoutPart(files, np.sort(rows)) for rows in split)
+    if test_triples is not None:
+        test_files = replace(files, triples=test_triples)
+        test = LayoutPart(test_files, np.arange(len(test_files), dtype=np.int32))
+    return files_data(files, train, validation, test)
+
+
+def _check(config: LayoutConfig) -> None:
+    """Raises UserError for settings that are out of range or don't fit together."""
+    for name, least in (("classes", 1), ("load_size", 1), ("crop_size", 8), ("max_corrupt", 0)):
+        value = getattr(config, name)
+        if value is not None and value < least:
+            raise UserError(_flag(name), value, "is too small", f"give at least {least}")
+    if config.aspect_ratio is not None and not 0 < config.aspect_ratio < float("inf"):
+        raise UserError(
+            "--data.aspect-ratio", config.aspect_ratio, "is no ratio", "give width / height, e.g. 2"
+        )
+    if config.classes is not None and config.classes > 2**15:
+        raise UserError("--data.classes", config.classes, "is too large", "label maps have 16 bits at most")
+    for name in ("test_share", "validation_share"):
+        if not 0 <= getattr(config, name) < 0.5:
+            raise UserError(_flag(name), getattr(config, name), "is no share", "give a number from 0 to 0.5")
+    _check_paths(config)
+
+
+_PATHS = {
+    "embedded": ((), ()),
+    "folders": (("labels", "images"), ("instances", "test_labels", "test_images", "test_instances")),
+    "packed": (("path",), ("test_path",)),
+}
+"""By source: the paths it needs, and those that it may have."""
+
+
+def _check_paths(config: LayoutConfig) -> None:
+    needed, possible = _PATHS[config.source]
+    every = {name for groups in _PATHS.values() for group in groups for name in group}
+    given = {name for name in every if getattr(config, name) is not None}
+    for name in sorted(given - set(needed) - set(possible)):
+        owner = next(source for source, groups in _PATHS.items() if any(name in group for group in groups))
+        problem = f"--data.source {config.source} does not read it"
+        raise UserError(
+            _flag(name), getattr(config, name), problem, f"leave it out, or add --data.source {owner}"
+        )
+    for name in needed:
+        if name not in given:
+            problem = f"--data.source {config.source} needs it"
+            raise UserError(_flag(name), None, problem, "name it, or use --data.source embedded")
+    for one, other in (
+        ("test_labels", "test_images"),
+        ("test_images", "test_labels"),
+        ("test_instances", "test_labels"),
+    ):
+        if one in given and other not in given:
+            raise UserError(_flag(other), None, f"{_flag(one)} is named", f"name {_flag(other)} too")
+    if config.source == "embedded" and config.preset != "custom":
+        raise UserError(
+            "--data.preset", config.preset, "the rendered scenes have their own", "name --data.source"
+        )
+
+
+def _flag(name: str) -> str:
+    return f"--data.{name.replace('_', '-')}"

@@ -1,0 +1,105 @@
+"""Triples of label map, photo and instance map in one `.npz` file: the encoded files of each kind, joined.
+
+The arrays, of which those of instances and `class_names` may be absent:
+  image_jpeg_bytes     uint8, all photos (JPEG, PNG or what Pillow reads) one after another
+  image_jpeg_offsets   integers [n + 1]: photo i is bytes[offsets[i] : offsets[i + 1]]
+  label_png_bytes, label_png_offsets          label maps, in the same way
+  instance_png_bytes, instance_png_offsets    instance maps
+  names                text [n], for messages
+  class_names          text [L] or more
+"""
+
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from train.data.label_folders import Triple
+from train.data.label_maps import Encoded
+from train.errors import UserError
+
+KINDS = ("label_png", "image_jpeg", "instance_png")
+_REMEDY = "see train/data/label_packs.py for what such a file holds"
+
+
+@dataclass(frozen=True, eq=False)
+class PackedTriples:
+    """An opened pack; its bytes are in memory, encoded as they were.
+
+    Attributes:
+      name: stem of the file.
+      path: of the file, for messages.
+      joined: bytes and offsets of label maps, photos and perhaps instance maps.
+      names: one per example.
+      class_names: as the file has them.
+    """
+
+    name: str
+    path: Path
+    joined: tuple[tuple[np.ndarray, np.ndarray], ...]
+    names: tuple[str, ...]
+    class_names: tuple[str, ...]
+
+    @property
+    def instances(self) -> bool:
+        """Whether examples have instance maps."""
+        return len(self.joined) == len(KINDS)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, row: int) -> Triple:
+        label, image, *instance = (
+            Encoded(
+                f"{self.path.name}[{self.names[row]}].{kind.partition('_')[0]}",
+                content[offsets[row] : offsets[row + 1]].tobytes(),
+            )
+            for kind, (content, offsets) in zip(KINDS, self.joined, strict=False)
+        )
+        return Triple(label, image, instance[0] if instance else None)
+
+
+def open_pack(path: Path, flag: str = "--data.path") -> PackedTriples:
+    """Reads a pack into memory, still encoded.
+
+    Args:
+      path: the file.
+      flag: what the user named it by, for messages.
+
+    Raises:
+      UserError: it is missing, no such file, or inconsistent.
+    """
+    try:
+        with np.load(path.expanduser(), allow_pickle=False) as file:
+            kinds = [kind for kind in KINDS if f"{kind}_bytes" in file or kind != "instance_png"]
+            joined = tuple((file[f"{kind}_bytes"], file[f"{kind}_offsets"]) for kind in kinds)
+            names = tuple(str(name) for name in file["names"])
+            class_names = tuple(str(name) for name in file["class_names"]) if "class_names" in file else ()
+    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(flag, path, f"not a readable pack ({reason})", _REMEDY) from error
+    for kind, (content, offsets) in zip(kinds, joined, strict=True):
+        _check(flag, path, kind, content, offsets, len(names))
+    return PackedTriples(path.stem, path, joined, names, class_names)
+
+
+def _check(flag: str, path: Path, kind: str, content: np.ndarray, offsets: np.ndarray, count: int) -> None:
+    """Raises UserError unless offsets cut the bytes into one file per name."""
+    well_formed = (
+        count > 0
+        and content.dtype == np.uint8
+        and content.ndim == 1
+        and offsets.dtype.kind in "iu"
+        and offsets.shape == (count + 1,)
+    )
+    if (
+        well_formed
+        and offsets[0] == 0
+        and offsets[-1] == len(content)
+        and (np.diff(offsets.astype(int)) >= 0).all()
+    ):
+        return
+    problem = f"{kind}_bytes and {kind}_offsets do not hold one file for each of {count} names"
+    raise UserError(flag, path, problem, _REMEDY)

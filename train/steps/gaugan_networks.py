@@ -1,0 +1,220 @@
+"""The settings of GauGAN and DAGAN, and the networks that they describe."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import PyTree
+
+from jaxmodels.dagan import DAGANGenerator
+from jaxmodels.image_encoder import ImageEncoder
+from jaxmodels.layers.augment import Augmentation
+from jaxmodels.layers.initialisers import ImageInit, image_kernel
+from jaxmodels.patch_gan import DiscriminatorNorm, MultiScaleDiscriminator, PatchDiscriminator
+from jaxmodels.pix2pixhd import Pix2PixHDGenerator
+from jaxmodels.spade import SPADEGenerator, SPADENorm, Style, Upsampling, latent_grid
+from objectives.adversarial import GANLoss
+from train.errors import UserError
+from train.layout import Layout
+
+
+@dataclass(frozen=True, kw_only=True)
+class GauGANConfig:
+    """Settings of GauGAN and DAGAN; the defaults are those of the official code."""
+
+    generator: Literal["spade", "dagan", "pix2pixhd"] = "spade"
+    """`dagan` is SPADE with two attentions; `pix2pixhd` is the baseline that sees the layout as an image."""
+    width: int = 64
+    """Channels of the generator's last block (ngf), and of the encoder's first."""
+    upsampling: Upsampling = "normal"
+    """5, 6 or 7 doublings of the size (normal, more, most)."""
+    norm: SPADENorm = "syncbatch"
+    """Normalisation inside SPADE; `batch` and `syncbatch` are one, over the global batch."""
+    kernel: int = 3
+    """Kernel size of SPADE's convolutions, odd."""
+    spectral: bool = True
+    """Spectral norm in the generator."""
+    attention_scales: int = 1
+    """Earlier scales that DAGAN's channel attention sees: 1 in the code; more as the paper draws it."""
+    attention_kernel: Literal[3, 7] = 3
+    """Kernel of DAGAN's spatial attention."""
+    vae: bool = False
+    """The generator starts from a style z that an encoder finds in an image."""
+    latent_dim: int = 256
+    """Number of style dimensions."""
+    encoder_size: int = 256
+    """Side in pixels that the encoder sees images at; a power of two. The official one needs 256."""
+    discriminator_width: int = 64
+    """Channels of the discriminator's first stage (ndf)."""
+    discriminators: int = 2
+    """Scales at which images are judged."""
+    discriminator_layers: int = 4
+    """Stages of each, the logits not counted."""
+    discriminator_norm: DiscriminatorNorm = "instance"
+    """Normalisation of the discriminator's inner stages."""
+    discriminator_spectral: bool = True
+    """Spectral norm there."""
+    gan: GANLoss = "hinge"
+    """Adversarial loss of both players."""
+    coef_features: float = 10.0
+    """Weight of feature matching."""
+    coef_pixels: float = 0.0
+    """Weight of the mean absolute difference of pixels, as in pix2pix (Isola et al. 2017); not in the official code."""
+    coef_vgg: float = 10.0
+    """Weight of the perceptual loss, which needs `vgg_weights`."""
+    vgg_weights: str = ""
+    """File with ImageNet weights of VGG19 (.npz, .safetensors, .pth); without one there is no perceptual loss."""
+    coef_kl: float = 0.05
+    """Weight of the KL term of the styles, which is summed over the batch."""
+    r1: float = 0.0
+    """Weight of the R1 penalty, and of the gradient penalty between real and fake."""
+    gradient_penalty: float = 0.0
+    """Weight of the one-centred gradient penalty between real and generated images."""
+    learning_rate: float = 2e-4
+    """Adam's rate: half of it for the generator and twice for the discriminator with `ttur`."""
+    ttur: bool = True
+    """Two time scales with Adam's betas (0, 0.9); else (0.5, 0.999) and one rate."""
+    discriminator_steps: int = 1
+    """The generator learns in every so-manieth update."""
+    epochs: int = 50
+    """Epochs at the full learning rate."""
+    decay_epochs: int = 0
+    """Epochs after those in which it falls to 0."""
+    init: ImageInit = "xavier"
+    """Initialisation of kernels."""
+    gain: float = 0.02
+    """Its gain, or standard deviation."""
+    augment: tuple[Augmentation, ...] = ()
+    """Differentiable augmentation of what the discriminator sees, for small sets."""
+    remat: bool = False
+    """Recompute residual blocks in the backward pass: less memory at 512 pixels and above."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Number format of the networks; parameters, statistics and losses stay float32."""
+
+
+def make_modules(config: GauGANConfig, layout: Layout) -> dict[str, nn.Module]:
+    """The generator, the discriminator and, with the VAE path, the encoder."""
+    dtype = jnp.dtype(config.dtype)
+    patch = PatchDiscriminator(
+        config.discriminator_width,
+        config.discriminator_layers,
+        config.discriminator_norm,
+        config.discriminator_spectral,
+        config.init,
+        config.gain,
+        dtype,
+        parent=None,
+    )
+    modules = {
+        "generator": _generator(config),
+        "discriminator": MultiScaleDiscriminator(config.discriminators, patch),
+    }
+    if config.vae:
+        size = config.encoder_size
+        modules["encoder"] = ImageEncoder(
+            config.width, config.latent_dim, size, config.init, config.gain, dtype
+        )
+    return modules
+
+
+def _generator(config: GauGANConfig) -> nn.Module:
+    style = Style(
+        norm=config.norm,
+        kernel=config.kernel,
+        spectral=config.spectral,
+        init=config.init,
+        gain=config.gain,
+        remat=config.remat,
+        dtype=jnp.dtype(config.dtype),
+    )
+    match config.generator:
+        case "spade":
+            return SPADEGenerator(config.width, config.upsampling, style)
+        case "dagan":
+            scales, size = config.attention_scales, config.attention_kernel
+            return DAGANGenerator(config.width, config.upsampling, style, scales, size)
+    return Pix2PixHDGenerator(config.width, style=style)
+
+
+def init_networks(key: jax.Array, config: GauGANConfig, layout: Layout) -> dict[str, PyTree]:
+    """Fresh variables of every network.
+
+    All random numbers are one draw, cut into pieces: each draw of its own takes XLA a second to compile, and there are
+    hundreds of arrays. The laws are those of the modules' own initialisers.
+    """
+    size = (2, layout.height, layout.width)
+    sem, image = jnp.zeros((*size, layout.channels)), jnp.zeros((*size, 3))
+    inputs = {
+        "generator": (sem, jnp.zeros((2, config.latent_dim)) if config.vae else None),
+        "discriminator": (jnp.concatenate([sem, image], -1),),
+        "encoder": (image,),
+    }
+    modules = make_modules(config, layout)
+    shapes = jax.eval_shape(
+        lambda key: {name: m.init(key, *inputs[name], False) for name, m in modules.items()}, key
+    )
+    leaves, tree = jax.tree_util.tree_flatten_with_path(shapes)
+    ends = np.cumsum([leaf.size for _, leaf in leaves])
+    numbers = jax.random.normal(key, (ends[-1],))
+    pieces = [
+        numbers[end - leaf.size : end].reshape(leaf.shape)
+        for end, (_, leaf) in zip(ends, leaves, strict=True)
+    ]
+    values = [_variable(path[-1].key, n, config) for (path, _), n in zip(leaves, pieces, strict=True)]
+    return jax.tree_util.tree_unflatten(tree, values)
+
+
+def _variable(name: str, numbers: jax.Array, config: GauGANConfig) -> jax.Array:
+    match name:
+        case "kernel":
+            return image_kernel(numbers, config.init, config.gain)
+        case "scale":
+            return 1 + config.gain * numbers
+        case "u" | "v":
+            return numbers / jnp.linalg.norm(numbers)
+        case "var":
+            return jnp.ones_like(numbers)
+    return jnp.zeros_like(numbers)
+
+
+def check(config: GauGANConfig, layout: Layout) -> None:
+    """Raises UserError for settings that no network can be made of, or that don't fit the images."""
+    for name, least in (
+        ("width", 1),
+        ("latent_dim", 1),
+        ("discriminator_width", 1),
+        ("discriminators", 1),
+        ("discriminator_layers", 2),
+        ("discriminator_steps", 1),
+        ("attention_scales", 1),
+    ):
+        if getattr(config, name) < least:
+            raise UserError(_flag(name), getattr(config, name), "is too small", f"give at least {least}")
+    if config.kernel % 2 == 0 or config.kernel < 1:
+        raise UserError(_flag("kernel"), config.kernel, "is no odd size", "give 1, 3 or 5")
+    size = config.encoder_size
+    if config.vae and (size < 8 or size & (size - 1)):
+        raise UserError(_flag("encoder_size"), size, "is no power of two of at least 8", "give 256, or 64")
+    if config.generator == "pix2pixhd":
+        _check_pix2pixhd(config, layout)
+        return
+    try:
+        latent_grid(layout.height, layout.width, config.upsampling)
+    except ValueError as error:
+        remedy = "change --data.crop-size or --data.aspect-ratio, or take fewer doublings"
+        raise UserError(_flag("upsampling"), config.upsampling, f"does not fit: {error}", remedy) from error
+
+
+def _check_pix2pixhd(config: GauGANConfig, layout: Layout) -> None:
+    if config.vae:
+        raise UserError(_flag("vae"), True, "pix2pixHD has no style", "take the generator spade or dagan")
+    if layout.height % 16 or layout.width % 16 or min(layout.height, layout.width) < 32:
+        size = f"{layout.height} x {layout.width}"
+        raise UserError("--data.crop-size", size, "is no multiple of 16 from 32 on", "change the size")
+
+
+def _flag(name: str) -> str:
+    return f"--model.{name.replace('_', '-')}"

@@ -1,0 +1,159 @@
+"""One update of the U-Net that evaluates semantic synthesis: cross entropy of the class of every known pixel.
+
+No evaluator was published with SPADE or DAGAN but the large networks their authors used. Trained on the real pairs of a
+set, this one says how much of a layout a generated image shows; its score on held-out real images is the ceiling.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, Num, PyTree
+
+from jaxmodels.unet import UNet
+
+Metrics = dict[str, jax.Array]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmenterConfig:
+    """Settings of the segmenter."""
+
+    widths: tuple[int, ...] = (16, 32, 64, 64)
+    """Channels of each level of the U-Net, from the top down."""
+    convolutions: int = 1
+    """3 x 3 convolutions of each level, down and up."""
+    patch: int = 2
+    """Side of the squares of pixels that are one position of the top level; 1 is the published U-Net."""
+    learning_rate: float = 1e-2
+    """Of Adam, at the start."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """How the learning rate goes on: down to 0 along a cosine until `steps`, or not at all."""
+    steps: int = 1000
+    """Updates."""
+    batch_size: int = 8
+    """Images of an update."""
+    flip: bool = True
+    """Mirror every image, with its layout, with probability 1/2."""
+    class_weights: tuple[float, ...] = ()
+    """Weight of the pixels of each class (see `median_frequency_weights`); () weighs all pixels alike."""
+
+
+class SegmenterState(flax.struct.PyTreeNode):
+    """The network and its optimiser."""
+
+    step: jax.Array
+    params: PyTree
+    optimiser: PyTree
+    key: jax.Array
+
+
+def network(config: SegmenterConfig, classes: int) -> UNet:
+    """The U-Net."""
+    return UNet(classes, config.widths, config.convolutions, config.patch)
+
+
+def init_state(key: jax.Array, config: SegmenterConfig, classes: int) -> SegmenterState:
+    """A fresh state. The key initialises it and seeds the flips of every later update."""
+    run_key, key = jax.random.split(key)
+    side = config.patch * 2 ** (len(config.widths) - 1)
+    params = network(config, classes).init(key, jnp.zeros((1, side, side, 3)))["params"]
+    return SegmenterState(
+        step=jnp.zeros((), jnp.int32), params=params, optimiser=optimiser(config).init(params), key=run_key
+    )
+
+
+def optimiser(config: SegmenterConfig) -> optax.GradientTransformation:
+    """Adam with the schedule of its learning rate."""
+    if config.schedule == "cosine":
+        return optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.steps))
+    return optax.adam(config.learning_rate)
+
+
+def train_step(
+    state: SegmenterState, batch: Mapping[str, Array], config: SegmenterConfig
+) -> tuple[SegmenterState, Metrics]:
+    """One update.
+
+    Args:
+      state: before the update.
+      batch: "image" [b, h, w, 3], bytes or [-1, 1], and "label" int [b, h, w]; a label outside the classes is unknown.
+      config: see there.
+
+    Returns:
+      The state, and the metrics loss and accuracy (the share of the known pixels that are right), before the update.
+    """
+    x, label = pixels_of(batch["image"]), batch["label"]
+    if config.flip:
+        x, label = flipped(x, label, jax.random.fold_in(state.key, state.step))
+    gradient, metrics = jax.grad(objective, has_aux=True)(state.params, x, label, config)
+    updates, optimiser_state = optimiser(config).update(gradient, state.optimiser)
+    params = optax.apply_updates(state.params, updates)
+    return state.replace(step=state.step + 1, params=params, optimiser=optimiser_state), metrics
+
+
+def flipped(
+    x: Float[Array, "b h w 3"], label: Int[Array, "b h w"], key: jax.Array
+) -> tuple[Float[Array, "b h w 3"], Int[Array, "b h w"]]:
+    """Images and layouts, each pair mirrored from left to right with probability 1/2."""
+    mirrored = jax.random.bernoulli(key, 0.5, (len(x), 1, 1))
+    return jnp.where(mirrored[..., None], x[:, :, ::-1], x), jnp.where(mirrored, label[:, :, ::-1], label)
+
+
+def eval_step(
+    state: SegmenterState, batch: Mapping[str, Array], key: jax.Array, config: SegmenterConfig
+) -> Metrics:
+    """The metrics of `train_step` on images as they are; `key` is not used."""
+    del key
+    return objective(state.params, pixels_of(batch["image"]), batch["label"], config)[1]
+
+
+def objective(
+    params: PyTree, x: Float[Array, "b h w 3"], label: Int[Array, "b h w"], config: SegmenterConfig
+) -> tuple[Float[Array, ""], Metrics]:
+    """Cross entropy, mean over the known pixels of the batch, weighted by class where there are weights."""
+    scores = logits(params, x, config)
+    classes = scores.shape[-1]
+    known = (label >= 0) & (label < classes)
+    label = jnp.where(known, label, 0)
+    weights = jnp.asarray(config.class_weights or (1.0,) * classes)
+    if len(weights) != classes:
+        raise ValueError(f"{len(weights)} class weights for {classes} classes")
+    weight = jnp.where(known, weights[label], 0)
+    cross_entropy = optax.softmax_cross_entropy_with_integer_labels(scores, label)
+    loss = jnp.sum(weight * cross_entropy) / jnp.maximum(jnp.sum(weight), 1e-12)
+    right = jnp.sum(known & (jnp.argmax(scores, axis=-1) == label))
+    return loss, {"loss": loss, "accuracy": right / jnp.maximum(jnp.sum(known), 1)}
+
+
+def logits(params: PyTree, x: Float[Array, "b h w 3"], config: SegmenterConfig) -> Float[Array, "b h w k"]:
+    """Of the class of every pixel."""
+    classes = params["logits"]["bias"].shape[-1] // config.patch**2
+    out: Any = network(config, classes).apply({"params": params}, x)
+    return out
+
+
+def segment(params: PyTree, images: Num[Array, "b h w 3"], config: SegmenterConfig) -> Int[Array, "b h w"]:
+    """The most probable class of every pixel of images in bytes or [-1, 1]."""
+    return jnp.argmax(logits(params, pixels_of(images), config), axis=-1)
+
+
+def pixels_of(images: Num[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
+    """Bytes as numbers of [-1, 1]; floats as they are."""
+    return images / 127.5 - 1 if images.dtype == jnp.uint8 else images
+
+
+def median_frequency_weights(frequencies: Sequence[float]) -> tuple[float, ...]:
+    """median(f) / f_c of each class's share f_c of the known pixels (Eigen & Fergus, ICCV 2015, section 6.3.2).
+
+    They make rare classes count as much as common ones. The paper takes the share among the images that show the class,
+    which any frequencies given here may be too. A class without pixels gets 0, and is no part of the median.
+    """
+    f = np.asarray(frequencies, np.float64)
+    weights = np.divide(np.median(f[f > 0]), f, out=np.zeros_like(f), where=f > 0)
+    return tuple(weights.tolist())

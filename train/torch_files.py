@@ -1,0 +1,288 @@
+"""Tensors of files of `torch.save`, read without torch and without running anything that the file asks for.
+
+Such a file is a pickle, and unpickling calls whatever functions the pickle names. Here its opcodes are walked by a
+machine that knows only those of a dictionary of tensors, takes a short list of names as inert marks, and calls nothing.
+"""
+
+import math
+import pickletools
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import jax.numpy as jnp
+import numpy as np
+
+_DTYPES = {
+    "torch.DoubleStorage": np.float64,
+    "torch.FloatStorage": np.float32,
+    "torch.HalfStorage": np.float16,
+    "torch.BFloat16Storage": jnp.bfloat16,
+    "torch.LongStorage": np.int64,
+    "torch.IntStorage": np.int32,
+    "torch.ShortStorage": np.int16,
+    "torch.CharStorage": np.int8,
+    "torch.ByteStorage": np.uint8,
+    "torch.BoolStorage": np.bool_,
+}
+_DICT, _TENSOR = "collections.OrderedDict", "torch._utils._rebuild_tensor_v2"
+_PARAMETER = "torch._utils._rebuild_parameter"
+_KNOWN = {_DICT, _TENSOR, _PARAMETER, *_DTYPES}
+
+_VALUES = {"BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE"}
+_VALUES |= {"BINUNICODE8", "BINSTRING", "SHORT_BINSTRING"}  # the last two are texts of Python 2
+_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
+_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+_MARK = object()
+_LEGACY_MAGIC, _LEGACY_VERSION = 0x1950A86A20F9469CFC6C, 1001
+
+
+@dataclass(frozen=True)
+class _Name:
+    """A class or function that the pickle names."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class _Storage:
+    """A run of numbers somewhere else in the file."""
+
+    key: str
+    dtype: np.dtype
+    count: int
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    """A view of a storage, in elements."""
+
+    storage: _Storage
+    offset: int
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+
+
+def read_torch(path: Path) -> dict[str, np.ndarray]:
+    """The tensors of a state dict, by name; one below the key "state_dict" is found as well.
+
+    Both formats are read, the zip archives of torch 1.6 and later and the older one. What else a dictionary holds,
+    such as an epoch, is left out.
+
+    Raises:
+      ValueError: the file is damaged, holds no tensors by name, or names anything but the parts of a tensor.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return _read_archive(archive)
+    with path.open("rb") as stream:
+        return _read_legacy(stream, path.stat().st_size)
+
+
+def _read_archive(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
+    pickles = [name for name in archive.namelist() if name.split("/")[-1] == "data.pkl"]
+    if len(pickles) != 1:
+        raise ValueError(f"it holds {len(pickles)} files data.pkl, not one")
+    folder = pickles[0].removesuffix("data.pkl")
+    order = f"{folder}byteorder"
+    if order in archive.namelist() and archive.read(order) != b"little":
+        raise ValueError("its numbers are big-endian")
+    with archive.open(pickles[0]) as stream:
+        tensors = _tensors(_unpickle(stream))
+
+    def load(storage: _Storage) -> np.ndarray:
+        member = archive.getinfo(f"{folder}data/{storage.key}")
+        if member.file_size != storage.count * storage.dtype.itemsize:
+            raise ValueError(f"storage {storage.key} has {member.file_size} bytes, not those it announces")
+        return np.frombuffer(archive.read(member), storage.dtype)
+
+    return _arrays(tensors, load)
+
+
+def _read_legacy(stream: IO[bytes], length: int) -> dict[str, np.ndarray]:
+    """Five pickles (magic number, version, machine, the object, the storages' keys), then count and bytes of each."""
+    try:
+        magic = _unpickle(stream)
+    except ValueError:
+        magic = None
+    if magic != _LEGACY_MAGIC or _unpickle(stream) != _LEGACY_VERSION:
+        raise ValueError("it is neither a zip archive nor the older format of torch.save")
+    if _unpickle(stream).get("little_endian") is not True:
+        raise ValueError("its numbers are big-endian")
+    tensors, keys = _tensors(_unpickle(stream)), _unpickle(stream)
+    dtypes = {tensor.storage.key: tensor.storage.dtype for tensor in tensors.values()}
+    stored = {}
+    for key in keys:
+        if key not in dtypes:
+            raise ValueError(f"storage {key} belongs to no tensor of the dictionary")
+        count = int.from_bytes(stream.read(8), "little")
+        size = count * dtypes[key].itemsize
+        if stream.tell() + size > length:
+            raise ValueError(f"it ends within storage {key}")
+        stored[key] = np.frombuffer(stream.read(size), dtypes[key])
+    return _arrays(tensors, lambda storage: stored[storage.key])
+
+
+def _tensors(found: Any) -> dict[str, _Tensor]:
+    """The entries of a dictionary that are tensors."""
+    if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
+        found = found["state_dict"]
+    entries = found.items() if isinstance(found, dict) else ()
+    tensors = {name: value for name, value in entries if isinstance(name, str) and isinstance(value, _Tensor)}
+    if not tensors:
+        raise ValueError("it holds no dictionary of tensors by name")
+    return tensors
+
+
+def _arrays(tensors: dict[str, _Tensor], load: Callable[[_Storage], np.ndarray]) -> dict[str, np.ndarray]:
+    """Every tensor as a contiguous array of its own; a storage that several share is loaded once."""
+    loaded: dict[_Storage, np.ndarray] = {}
+    out = {}
+    for name, tensor in tensors.items():
+        if tensor.storage not in loaded:
+            loaded[tensor.storage] = load(tensor.storage)
+        try:
+            out[name] = _view(tensor, loaded[tensor.storage]).copy()
+        except ValueError as error:
+            raise ValueError(f"tensor {name!r} {error}") from error
+    return out
+
+
+def _view(tensor: _Tensor, numbers: np.ndarray) -> np.ndarray:
+    lengths = (tensor.offset, *tensor.size, *tensor.stride)
+    if not all(type(n) is int and n >= 0 for n in lengths) or len(tensor.size) != len(tensor.stride):
+        raise ValueError(f"has offset, size and stride {tensor.offset}, {tensor.size}, {tensor.stride}")
+    count = math.prod(tensor.size)
+    last = tensor.offset + sum((n - 1) * step for n, step in zip(tensor.size, tensor.stride, strict=True))
+    if count and last >= len(numbers):
+        raise ValueError(f"reaches to element {last} of a storage of {len(numbers)}")
+    if count > len(numbers):  # a stride of 0 would make any size of a single number
+        raise ValueError(f"has {count} elements in a storage of {len(numbers)}")
+    if not count:
+        return np.empty(tensor.size, numbers.dtype)
+    strides = [step * numbers.itemsize for step in tensor.stride]
+    return np.lib.stride_tricks.as_strided(numbers[tensor.offset :], tensor.size, strides)
+
+
+# The machine ------------------------------------------------------------------------------------------------
+
+
+def _unpickle(stream: IO[bytes]) -> Any:
+    """The object of the pickle at the stream's position; what isn't plain data is a `_Tensor`, `_Storage` or `_Name`.
+
+    Raises:
+      ValueError: an opcode or a name that a dictionary of tensors does not need, or a malformed pickle.
+    """
+    stack: list[Any] = []
+    memo: dict[int, Any] = {}
+    try:
+        for opcode, argument, _ in pickletools.genops(stream):
+            if opcode.name == "STOP":
+                return stack.pop()
+            _execute(opcode.name, argument, stack, memo)
+    except (IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise ValueError(f"its pickle is malformed ({type(error).__name__})") from error
+    raise ValueError("its pickle has no end")
+
+
+def _execute(opcode: str, argument: Any, stack: list[Any], memo: dict[int, Any]) -> None:
+    """One opcode of https://docs.python.org/3/library/pickletools.html, on plain data."""
+    match opcode:
+        case "PROTO" | "FRAME":
+            pass
+        case _ if opcode in _VALUES:
+            stack.append(argument)
+        case _ if opcode in _CONSTANTS:
+            stack.append(_CONSTANTS[opcode])
+        case "EMPTY_DICT":
+            stack.append({})
+        case "EMPTY_LIST":
+            stack.append([])
+        case "MARK":
+            stack.append(_MARK)
+        case "TUPLE":
+            stack.append(tuple(_since_mark(stack)))
+        case _ if opcode in _TUPLES:
+            stack[-_TUPLES[opcode] :] = [tuple(stack[-_TUPLES[opcode] :])]
+        case "APPEND" | "APPENDS":
+            items = _since_mark(stack) if opcode == "APPENDS" else [stack.pop()]
+            _top(stack, list).extend(items)
+        case "SETITEM" | "SETITEMS":
+            items = _since_mark(stack) if opcode == "SETITEMS" else [stack.pop(-2), stack.pop()]
+            _set_items(_top(stack, dict), items)
+        case "BINPUT" | "LONG_BINPUT":
+            memo[argument] = stack[-1]
+        case "MEMOIZE":
+            memo[len(memo)] = stack[-1]
+        case "BINGET" | "LONG_BINGET":
+            stack.append(memo[argument])
+        case "GLOBAL":
+            stack.append(_name(argument.replace(" ", ".", 1)))
+        case "STACK_GLOBAL":
+            stack[-2:] = [_name(".".join(stack[-2:]))]
+        case "BINPERSID":
+            stack.append(_storage(stack.pop()))
+        case "REDUCE":
+            stack[-2:] = [_build(*stack[-2:])]
+        case "BUILD":
+            stack.pop()  # attributes of a dictionary: torch keeps versions of modules there
+            _top(stack, dict)
+        case _:
+            raise ValueError(f"its pickle has the opcode {opcode}, which no dictionary of tensors needs")
+
+
+def _since_mark(stack: list[Any]) -> list[Any]:
+    """Takes everything above the last mark, and the mark, off the stack."""
+    at = [i for i, item in enumerate(stack) if item is _MARK][-1]
+    items = stack[at + 1 :]
+    del stack[at:]
+    return items
+
+
+def _top(stack: list[Any], kind: type) -> Any:
+    if not isinstance(stack[-1], kind):
+        raise TypeError
+    return stack[-1]
+
+
+def _set_items(target: dict, items: list[Any]) -> None:
+    for key, value in zip(items[::2], items[1::2], strict=True):
+        if not isinstance(key, str | int):  # the hash of nested tuples can take for ever
+            raise TypeError
+        target[key] = value
+
+
+def _name(path: str) -> _Name:
+    if path not in _KNOWN:
+        raise ValueError(
+            f"it asks for {path}, which is no part of a dictionary of tensors; nothing of it was run"
+        )
+    return _Name(path)
+
+
+def _storage(identifier: tuple) -> _Storage:
+    """Of torch's persistent id ("storage", type, key, device, count, ...)."""
+    kind, storage_type, key, _, count, *view = identifier
+    if kind != "storage" or not isinstance(key, str) or type(count) is not int or any(view):
+        raise TypeError
+    return _Storage(key, np.dtype(_DTYPES[storage_type.path]), count)
+
+
+def _build(function: Any, arguments: tuple) -> Any:
+    """What calling one of the known names would have made."""
+    match function:
+        case _Name(path) if path == _DICT:
+            built: dict = {}
+            for pair in arguments[0] if arguments else ():
+                _set_items(built, list(pair))
+            return built
+        case _Name(path) if path == _TENSOR:
+            storage, offset, size, stride = arguments[:4]
+            if isinstance(storage, _Storage):
+                return _Tensor(storage, offset, size, stride)
+        case _Name(path) if path == _PARAMETER:
+            if isinstance(arguments[0], _Tensor):
+                return arguments[0]
+    raise TypeError

@@ -1,0 +1,151 @@
+"""Weights by name, in `.npz`, `.safetensors` or torch's `.pth` and `.pt` files; reading never runs code of the file."""
+
+import io
+import json
+import math
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+
+from train.atomic import write_atomically
+from train.errors import UserError
+from train.torch_files import read_torch
+
+_DTYPES = {
+    "F64": np.float64,
+    "F32": np.float32,
+    "F16": np.float16,
+    "BF16": jnp.bfloat16,
+    "I64": np.int64,
+    "I32": np.int32,
+    "I16": np.int16,
+    "I8": np.int8,
+    "U64": np.uint64,
+    "U32": np.uint32,
+    "U16": np.uint16,
+    "U8": np.uint8,
+    "BOOL": np.bool_,
+}
+_NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
+_DAMAGE = (ValueError, KeyError, EOFError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
+def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
+    """The arrays of a file of weights, by name, in the number format of the file.
+
+    Args:
+      path: `.npz`; `.safetensors`; or `.pth` and `.pt`, a state dict as `torch.save` writes it.
+
+    Raises:
+      UserError: no such file, an unknown ending, a damaged file, or one that holds more than arrays by name.
+    """
+    file = Path(path).expanduser()
+    ending = file.suffix.lower()
+    if ending not in _READERS:
+        raise _error(path, "an unknown kind of file", f"give one that ends in {', '.join(_READERS)}")
+    if not file.is_file():
+        raise _error(path, "is a folder" if file.is_dir() else "no such file", "check the spelling")
+    read, remedy = _READERS[ending]
+    try:
+        return read(file)
+    except _DAMAGE as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise _error(path, f"not a readable {ending} file ({reason})", remedy) from error
+
+
+def write_state_dict(path: str | Path, arrays: Mapping[str, np.ndarray]) -> Path:
+    """Writes arrays by name to a `.npz` or `.safetensors` file, whole or not at all.
+
+    An `.npz` file has no bfloat16: those arrays become float32 there, which holds their values exactly.
+
+    Raises:
+      UserError: another ending, a number format that the file lacks, or a place that can't be written.
+    """
+    ending = Path(path).suffix.lower()
+    if ending not in _WRITERS:
+        raise _error(path, "an unknown kind of file", f"give one that ends in {', '.join(_WRITERS)}")
+    native = {}
+    for name, value in arrays.items():
+        array = np.asarray(value)
+        if array.dtype.newbyteorder("=") not in _NAMES:
+            raise _error(path, f"array {name!r} is {array.dtype}", f"give arrays of {', '.join(_DTYPES)}")
+        native[name] = array.astype(array.dtype.newbyteorder("="))
+    return write_atomically(Path(path).expanduser(), _WRITERS[ending](native))
+
+
+def _error(path: str | Path, problem: str, remedy: str) -> UserError:
+    return UserError("weight file", path, problem, remedy)
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    with path.open("rb") as stream:
+        file = np.load(stream, allow_pickle=False)
+        if isinstance(file, np.ndarray):
+            raise ValueError("it holds a single array without a name")
+        return {name: file[name] for name in file.files}
+
+
+def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
+    exact = {
+        name: array.astype(np.float32) if array.dtype == jnp.bfloat16 else array
+        for name, array in arrays.items()
+    }
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, array in exact.items():  # np.savez takes names that are its own arguments for those
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+    return stream.getvalue()
+
+
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    """Length of the header (8 bytes, little-endian), header (JSON), numbers."""
+    content = memoryview(path.read_bytes())
+    length = int.from_bytes(content[:8], "little")
+    if len(content) < 8 or length > len(content) - 8:
+        raise ValueError("it ends within its header")
+    header, numbers = json.loads(bytes(content[8 : 8 + length])), content[8 + length :]
+    if not isinstance(header, dict):
+        raise ValueError("its header is no dictionary")
+    return {name: _array(name, entry, numbers) for name, entry in header.items() if name != "__metadata__"}
+
+
+def _array(name: str, entry: dict, numbers: memoryview) -> np.ndarray:
+    try:
+        dtype, shape = np.dtype(_DTYPES[entry["dtype"]]), entry["shape"]
+        begin, end = entry["data_offsets"]
+        if not all(type(n) is int and n >= 0 for n in (begin, end, *shape)):
+            raise TypeError
+        fits = begin <= end <= len(numbers) and end - begin == math.prod(shape) * dtype.itemsize
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"the header's entry of {name!r} is malformed") from error
+    if not fits:
+        raise ValueError(f"{name!r} lies outside the file, or not as its shape {shape} asks")
+    return np.frombuffer(numbers[begin:end], dtype).reshape(shape).copy()
+
+
+def _safetensors(arrays: Mapping[str, np.ndarray]) -> bytes:
+    header, parts, at = {}, [], 0
+    for name, array in sorted(arrays.items()):
+        # Little-endian and in C order, as the format has it.
+        parts.append(array.astype(array.dtype.newbyteorder("<")).tobytes())
+        offsets = [at, at + len(parts[-1])]
+        header[name] = {"dtype": _NAMES[array.dtype], "shape": array.shape, "data_offsets": offsets}
+        at = offsets[1]
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return b"".join([len(text).to_bytes(8, "little"), text, *parts])
+
+
+_SAVE_AGAIN = "in PyTorch save model.state_dict() alone, or write it as .safetensors"
+_READERS = {
+    ".npz": (_read_npz, "copy it again, or write it anew with np.savez"),
+    ".safetensors": (_read_safetensors, "copy it again"),
+    ".pth": (read_torch, _SAVE_AGAIN),
+    ".pt": (read_torch, _SAVE_AGAIN),
+}
+_WRITERS = {".npz": _npz, ".safetensors": _safetensors}
