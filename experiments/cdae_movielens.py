@@ -38,7 +38,7 @@ ABOUT = cli.About(
     name=NAME,
     paper="CDAE: collaborative denoising auto-encoders (WSDM 2016)",
     data="simulated users; or MovieLens, CSV, Parquet, npz, TFDS",
-    time="quick: minutes on 2 CPU cores, three seeds",
+    time="quick: 6 min on 2 CPU cores, three seeds",
 )
 SETTING = Setting(
     protocol="weak",

@@ -42,7 +42,7 @@ ABOUT = cli.About(
     name=NAME,
     paper="DeepStyle (SIGIR 2017), VBPR (AAAI 2016), BPR-MF (UAI 2009)",
     data="items rendered, users simulated; or npz",
-    time="quick: 5 min on 2 CPU cores, three seeds",
+    time="quick: 6 min on 2 CPU cores, three seeds",
 )
 
 

@@ -65,7 +65,12 @@ def gaugan_table(config: GauGANSpeed) -> Table:
 
 
 def _program(
-    form: Form, function: Callable[..., Any], state: GauGANState, batch: dict, config: GauGANSpeed, layout: Layout
+    form: Form,
+    function: Callable[..., Any],
+    state: GauGANState,
+    batch: dict,
+    config: GauGANSpeed,
+    layout: Layout,
 ) -> Callable[[], object]:
     with convolution_form(form):
         bound = partial(function, config=config.model, layout=layout)

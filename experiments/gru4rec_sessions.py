@@ -47,7 +47,7 @@ ABOUT = cli.About(
     name=NAME,
     paper="GRU4Rec: session-based recommendations (ICLR 2016, CIKM 2018)",
     data="simulated sessions; or csv, parquet, npz",
-    time="quick: minutes on 2 CPU cores, three seeds",
+    time="quick: 3 min on 2 CPU cores, three seeds",
 )
 
 

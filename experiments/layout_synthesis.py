@@ -154,10 +154,13 @@ def draw_sheet(
     part = data.validation if len(data.validation) else data.train
     batch = part[np.arange(min(SHOWN, len(part)))]
     synthesiser = synthesisers(config, data.layout, state)[0]
-    z = synthesiser.styles(batch["image"]) if config.model.vae else None
+    # `fit` calls this while the mesh of all devices is in use.
+    with devices.use_mesh(devices.one_device_mesh()):
+        z = synthesiser.styles(batch["image"]) if config.model.vae else None
+        fake = synthesiser.images(batch, z)
     run.figures.mkdir(exist_ok=True)
     path = run.figures / f"samples_{step:07d}.png"
-    synthesis_report.sheet(path, batch, synthesiser.images(batch, z), data.layout)
+    synthesis_report.sheet(path, batch, fake, data.layout)
 
 
 def report(

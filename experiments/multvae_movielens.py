@@ -37,7 +37,7 @@ ABOUT = cli.About(
     name=NAME,
     paper="Mult-VAE and Mult-DAE: collaborative filtering (WWW 2018)",
     data="simulated users; or MovieLens, CSV, Parquet, npz, TFDS",
-    time="quick: minutes on 2 CPU cores, three seeds",
+    time="quick: 5 min on 2 CPU cores, three seeds",
 )
 SETTING = Setting(
     protocol="strong",

@@ -210,7 +210,7 @@ def style_of(synthesiser: Synthesiser, path: Path) -> Float[np.ndarray, "1 z"]:
       UserError: the network has no style encoder, or the file is no image.
     """
     if not synthesiser.config.vae:
-        remedy = "leave it out, or take a run with --model.vae True"
+        remedy = "leave it out, or take a run with --model.vae"
         raise UserError("--style", path, "the network has no style encoder", remedy)
     try:
         photo = read_photo(Encoded(str(path), path))

@@ -99,7 +99,6 @@ TESTED_THROUGH_OTHERS = {
     "train.errors",  # every test of wrong input
     "train.report_page",  # test_report
     "train.data.scene",  # test_shapes3d
-    "jaxmodels.layers.initialisers",  # test_dense, test_convolution
     *(
         f"experiments.{name}" for name in ("autoencoding", "autoencoding_report", "runs")
     ),  # test_gwae_3dshapes
@@ -111,5 +110,10 @@ TESTED_THROUGH_OTHERS = {
     "experiments.sessions_data",  # test_gru4rec_sessions
     *(f"experiments.{name}" for name in ("fashion_measures", "fashion_report")),  # test_deepstyle_fashion
     "experiments.mi_gaussian_report",  # test_mi_gaussian
+    *(
+        f"experiments.{name}" for name in ("dagan", "layout_synthesis", "synthesiser", "synthesise")
+    ),  # test_gaugan
+    *(f"experiments.synthesis_{name}" for name in ("measures", "report")),  # test_gaugan
+    "experiments.feature_networks",  # test_gaugan
     *(f"experiments.mi_minimisation_{name}" for name in ("stages", "measures", "report")),
 }

@@ -21,6 +21,11 @@ def data_mesh() -> Mesh:
     return jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
 
 
+def one_device_mesh() -> Mesh:
+    """A mesh of this process's first device alone, for what one process computes for itself."""
+    return jax.make_mesh((1,), (AXIS,), axis_types=(AxisType.Auto,), devices=jax.local_devices()[:1])
+
+
 def item_mesh(shape: str) -> Mesh:
     """The mesh of `data=4,items=2`: batches over the one axis, the items of a catalogue over the other.
 

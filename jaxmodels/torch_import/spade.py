@@ -56,7 +56,7 @@ def import_network(state_dict: StateDict) -> dict:
 
 
 def export_network(variables: PyTree, norm: DiscriminatorNorm = "instance") -> dict[str, np.ndarray]:
-    """The inverse of `import_network`. `norm` is that of a discriminator, whose official names depend on it."""
+    """The inverse of `import_network`. `norm` is that of a discriminator or an encoder, whose names depend on it."""
     flat = {path: np.asarray(value) for path, value in flatten_dict(variables).items()}
     layers = {path[2] for path in flat if len(path) > 2 and re.fullmatch(r"model\d+", path[2])}
     last = f"model{len(layers) - 1}"
@@ -100,7 +100,7 @@ def _official_module(modules: list[str], norm: DiscriminatorNorm, last: str) -> 
         return f"{head}.{tail.removesuffix('_norm')}.0.1"
     if re.fullmatch(r"model\d+", tail):
         return f"{module}.0" if tail in ("model0", last) or norm == "none" else f"{module}.0.0"
-    return f"{module}.0" if re.fullmatch(r"layer\d+", tail) else module
+    return f"{module}.0" if re.fullmatch(r"layer\d+", tail) and norm != "none" else module
 
 
 def _official_leaf(collection: str, leaf: str, spectral: bool) -> str:

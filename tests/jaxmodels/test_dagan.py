@@ -8,8 +8,7 @@ import pytest
 from jaxmodels.dagan import ChannelAttention, DAGANGenerator, SpatialAttention
 from jaxmodels.spade import SPADEGenerator
 from jaxmodels.torch_import.spade import import_network
-from tests.jaxmodels.spade_goldens import assert_close, load, nhwc, under
-from tests.jaxmodels.test_spade import check_generator, parameters, shapes
+from tests.jaxmodels.spade_goldens import assert_close, check_generator, load, nhwc, parameters, shapes, under
 
 
 @pytest.fixture(scope="module")
@@ -64,15 +63,16 @@ def test_generator_as_the_official_code(shared):
     check_generator(load(shared, "dagan_normal"), DAGANGenerator(8))
 
 
-@pytest.mark.parametrize(("width", "classes", "count"), [(8, 12, 4_464_805), (64, 5, 92_205_717)])
-def test_number_of_parameters(width, classes, count):
-    assert parameters(shapes(DAGANGenerator(width), (64, 64, classes))[1]) == count
-
-
-def test_it_adds_little_to_spade():
-    """conv_64, CAM and SAM of the official width: 73,728 + 64, 8,256 + 4,160 and 18 parameters."""
-    counts = [parameters(shapes(module(64), (32, 32, 5))[1]) for module in (DAGANGenerator, SPADEGenerator)]
+def test_number_of_parameters():
+    """At width 64 the attentions add 73,728 + 64 (conv_64), 8,256 + 4,160 (CAM) and 18 (SAM) to SPADE's."""
+    counts = [parameters(shapes(module(64), (64, 64, 5))[1]) for module in (DAGANGenerator, SPADEGenerator)]
+    assert counts[0] == 92_205_717
     assert counts[0] - counts[1] == 73_728 + 64 + 8_256 + 4_160 + 18
+
+
+def test_number_of_parameters_of_the_golden(shared):
+    golden = load(shared, "dagan_normal")
+    assert parameters({"params": import_network(under(golden, "G/"))["params"]}) == golden["meta/n_params_G"]
 
 
 def test_most_reduces_what_enters_its_last_block():
@@ -81,12 +81,11 @@ def test_most_reduces_what_enters_its_last_block():
     assert variables["params"]["conv_64"]["kernel"].shape == (3, 3, 4, 2)
 
 
-@pytest.mark.parametrize("scales", [2, 4])
-def test_more_scales(scales):
+def test_more_scales():
     """Each has a convolution of its own, from the last scale to earlier ones, and the gate sees all of them."""
-    image, variables = shapes(DAGANGenerator(4, scales=scales), (32, 64, 3))
+    image, variables = shapes(DAGANGenerator(4, scales=4), (32, 64, 3))
     assert image.shape == (2, 32, 64, 3)
     params = variables["params"]
-    names = ["conv_64", *(f"conv_64_{i}" for i in range(1, scales))]
-    assert [params[name]["kernel"].shape for name in names] == [(3, 3, 8 * 2**i, 4) for i in range(scales)]
-    assert params["cab"]["conv1"]["kernel"].shape == (1, 1, 4 * (scales + 1), 4)
+    names = ["conv_64", *(f"conv_64_{i}" for i in range(1, 4))]
+    assert [params[name]["kernel"].shape for name in names] == [(3, 3, 8 * 2**i, 4) for i in range(4)]
+    assert params["cab"]["conv1"]["kernel"].shape == (1, 1, 20, 4)

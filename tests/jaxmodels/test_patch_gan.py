@@ -37,7 +37,9 @@ def test_as_the_official_code(shared, name, width):
 
 def shapes(module, size=64, channels=15, train=False):
     run = lambda key, x: module.init_with_output(key, x, train)  # noqa: E731
-    return jax.eval_shape(run, jax.random.key(0), jax.ShapeDtypeStruct((2, size, size, channels), jnp.float32))
+    return jax.eval_shape(
+        run, jax.random.key(0), jax.ShapeDtypeStruct((2, size, size, channels), jnp.float32)
+    )
 
 
 def test_table_of_shapes():

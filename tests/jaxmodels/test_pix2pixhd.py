@@ -7,7 +7,7 @@ import pytest
 
 from jaxmodels.pix2pixhd import Pix2PixHDGenerator, TransposedConv, reflect
 from jaxmodels.spade import Style
-from tests.jaxmodels.test_spade import shapes
+from tests.jaxmodels.spade_goldens import shapes
 
 
 def test_reflection_does_not_repeat_the_border():

@@ -284,7 +284,9 @@ def _penalties(
 
     def critic(image: jax.Array) -> Float[Array, " b"]:
         scales = frozen("discriminator", jnp.concatenate([sem, image], -1))
-        return jnp.mean(jnp.stack([scale[-1].astype(jnp.float32).mean((1, 2, 3)) for scale in scales]), axis=0)
+        return jnp.mean(
+            jnp.stack([scale[-1].astype(jnp.float32).mean((1, 2, 3)) for scale in scales]), axis=0
+        )
 
     penalty = jnp.zeros(())
     if config.r1:

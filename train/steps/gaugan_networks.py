@@ -10,7 +10,7 @@ from flax import linen as nn
 from jaxtyping import PyTree
 
 from jaxmodels.dagan import DAGANGenerator
-from jaxmodels.image_encoder import ImageEncoder
+from jaxmodels.image_encoder import EncoderNorm, ImageEncoder
 from jaxmodels.layers.augment import Augmentation
 from jaxmodels.layers.initialisers import ImageInit, image_kernel
 from jaxmodels.patch_gan import DiscriminatorNorm, MultiScaleDiscriminator, PatchDiscriminator
@@ -47,6 +47,8 @@ class GauGANConfig:
     """Number of style dimensions."""
     encoder_size: int = 256
     """Side in pixels that the encoder sees images at; a power of two. The official one needs 256."""
+    encoder_norm: EncoderNorm = "instance"
+    """Normalisation in the encoder; the official one takes the mean colours out."""
     discriminator_width: int = 64
     """Channels of the discriminator's first stage (ndf)."""
     discriminators: int = 2
@@ -70,7 +72,7 @@ class GauGANConfig:
     coef_kl: float = 0.05
     """Weight of the KL term of the styles, which is summed over the batch."""
     r1: float = 0.0
-    """Weight of the R1 penalty, and of the gradient penalty between real and fake."""
+    """Weight of the R1 penalty, at real images."""
     gradient_penalty: float = 0.0
     """Weight of the one-centred gradient penalty between real and generated images."""
     learning_rate: float = 2e-4
@@ -113,9 +115,14 @@ def make_modules(config: GauGANConfig, layout: Layout) -> dict[str, nn.Module]:
         "discriminator": MultiScaleDiscriminator(config.discriminators, patch),
     }
     if config.vae:
-        size = config.encoder_size
         modules["encoder"] = ImageEncoder(
-            config.width, config.latent_dim, size, config.init, config.gain, dtype
+            config.width,
+            config.latent_dim,
+            config.encoder_size,
+            config.encoder_norm,
+            config.init,
+            config.gain,
+            dtype,
         )
     return modules
 
@@ -183,7 +190,7 @@ def _variable(name: str, numbers: jax.Array, config: GauGANConfig) -> jax.Array:
 def check(config: GauGANConfig, layout: Layout) -> None:
     """Raises UserError for settings that no network can be made of, or that don't fit the images."""
     for name, least in (
-        ("width", 1),
+        ("width", 2 if config.upsampling == "most" else 1),
         ("latent_dim", 1),
         ("discriminator_width", 1),
         ("discriminators", 1),

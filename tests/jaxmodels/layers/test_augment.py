@@ -5,22 +5,24 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmodels.layers.augment import Draw, augment, draw
+from jaxmodels.layers import augment as module
+from jaxmodels.layers.augment import Draw, draw
 
 RNG = np.random.default_rng(0)
 LAYOUT = jnp.asarray(np.eye(3, dtype=np.float32)[RNG.integers(0, 3, (4, 16, 24))])
 IMAGE = jnp.asarray(RNG.uniform(-1, 1, (4, 16, 24, 3)).astype(np.float32))
 KINDS = ("colour", "translation", "cutout")
+augment = jax.jit(module.augment, static_argnums=3)
 
 
 def numbers(colour=0.5, shift=0.5, centre=0.5):
     """The same draw for every example; what halves leave alone, cutout apart, is the pair."""
-    rows = (jnp.full((n, 4), value) for n, value in ((3, colour), (2, shift), (2, centre)))
+    rows = (np.full((n, 4), value, np.float32) for n, value in ((3, colour), (2, shift), (2, centre)))
     return Draw(*rows)
 
 
 def test_nothing_asked_is_nothing_done():
-    layout, image = augment(draw(jax.random.key(0), 4), LAYOUT, IMAGE, ())
+    layout, image = module.augment(draw(jax.random.key(0), 4), LAYOUT, IMAGE, ())
     assert layout is LAYOUT
     assert image is IMAGE
 
@@ -59,7 +61,8 @@ def test_translation_takes_the_layout_along(shift, rows, columns):
 
 def test_every_shift_is_as_likely():
     """2 * 2 + 1 shifts of rows: a pixel in the middle lands on each of five rows a fifth of the time."""
-    dots = jnp.zeros((300, 16, 24, 3)).at[:, 8, 12].set(1.0)
+    dots = np.zeros((300, 16, 24, 3), np.float32)
+    dots[:, 8, 12] = 1
     _, image = augment(draw(jax.random.key(1), 300), dots, dots, ("translation",))
     rows, columns = np.asarray(image).sum((2, 3)) / 3, np.asarray(image).sum((1, 3)) / 3
     np.testing.assert_allclose(rows.mean(0)[6:11], 0.2, atol=0.08)
@@ -78,21 +81,16 @@ def test_cutout(centre):
     np.testing.assert_array_equal(image, expected)
 
 
-def test_all_of_them_under_jit_with_finite_gradients():
-    """The gradient reaches the image through everything that did not remove it."""
+def test_gradients_of_all_of_them_are_finite():
+    """The gradient reaches every image through what did not remove it."""
 
     @jax.jit
-    def both(moved, image):
-        loss = lambda image: jnp.sum(jnp.sin(augment(moved, LAYOUT, image, KINDS)[1]))  # noqa: E731
-        return augment(moved, LAYOUT, image, KINDS), jax.grad(loss)(image)
+    def gradient(moved, image):
+        return jax.grad(lambda image: jnp.sum(jnp.sin(module.augment(moved, LAYOUT, image, KINDS)[1])))(image)
 
-    moved = draw(jax.random.key(2), 4)
-    (layout, image), gradient = both(moved, IMAGE)
-    plain = augment(moved, LAYOUT, IMAGE, KINDS)
-    np.testing.assert_allclose(layout, plain[0])
-    np.testing.assert_allclose(image, plain[1], atol=1e-6)
-    assert np.isfinite(gradient).all()
-    assert (np.abs(np.asarray(gradient)).sum((1, 2, 3)) > 0).all()
+    out = np.asarray(gradient(draw(jax.random.key(2), 4), IMAGE))
+    assert np.isfinite(out).all()
+    assert (np.abs(out).sum((1, 2, 3)) > 0).all()
 
 
 def test_examples_differ():

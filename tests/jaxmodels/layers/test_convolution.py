@@ -78,7 +78,9 @@ def test_strided_convolution_is_that_of_lax(size, padding, height, width):
 
     def plain(x, kernel):
         sides = [(padding, padding)] * 2
-        return jax.lax.conv_general_dilated(x, kernel, (2, 2), sides, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        return jax.lax.conv_general_dilated(
+            x, kernel, (2, 2), sides, dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
 
     def derivatives(function):
         energy = lambda x, kernel: jnp.sum(jnp.sin(function(x, kernel)))  # noqa: E731
@@ -86,7 +88,9 @@ def test_strided_convolution_is_that_of_lax(size, padding, height, width):
 
     theirs = jax.tree.leaves(derivatives(plain)(x, kernel))
     for form in ("matrix", "lax"):
-        ours = in_form(form, derivatives(lambda x, kernel: strided_convolution(x, kernel, padding)))(x, kernel)
+        ours = in_form(form, derivatives(lambda x, kernel: strided_convolution(x, kernel, padding)))(
+            x, kernel
+        )
         for a, b in zip(jax.tree.leaves(ours), theirs, strict=True):
             np.testing.assert_allclose(a, b, atol=1e-4)
 

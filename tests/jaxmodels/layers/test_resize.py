@@ -1,5 +1,6 @@
 """Resizing against index formulas, loops and torch."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ def image(height, width, channels=2):
     return np.random.default_rng(0).standard_normal((2, height, width, channels)).astype(np.float32)
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(1, 24), st.integers(1, 24))
 def test_nearest_is_the_index_formula(old_height, old_width, height, width):
     """floor(i old / new) on both axes, whether the ratio is whole or not; also of integers."""
@@ -59,7 +60,7 @@ def test_bilinear_of_the_same_size_is_the_image():
 
 
 def test_average_pool_as_torch(layers):
-    assert_close(average_pool(nhwc(layers["resize_bilinear/in"])), layers["avgpool3s2/out"])
+    assert_close(jax.jit(average_pool)(nhwc(layers["resize_bilinear/in"])), layers["avgpool3s2/out"])
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 2), (5, 6)])
@@ -69,7 +70,7 @@ def test_average_pool_does_not_count_the_padding(height, width):
     expected = np.zeros((2, rows, columns, 2))
     for i in range(rows):
         for j in range(columns):
-            expected[:, i, j] = x[
-                :, max(0, 2 * i - 1) : 2 * i + 2, max(0, 2 * j - 1) : 2 * j + 2
-            ].mean((1, 2))
-    np.testing.assert_allclose(average_pool(jnp.asarray(x)), expected, atol=1e-6)
+            expected[:, i, j] = x[:, max(0, 2 * i - 1) : 2 * i + 2, max(0, 2 * j - 1) : 2 * j + 2].mean(
+                (1, 2)
+            )
+    np.testing.assert_allclose(jax.jit(average_pool)(x), expected, atol=1e-6)

@@ -7,6 +7,9 @@ import pytest
 
 from jaxmodels.layers.convolution import DownConv
 from jaxmodels.layers.dense import Dense
+from jaxmodels.layers.square_convolution import Conv
+from jaxmodels.torch_import.spade import export_network, import_network
+from tests.jaxmodels.spade_goldens import assert_close, load, nhwc, under
 
 X = np.random.default_rng(0).standard_normal((3, 7)).astype(np.float32)
 
@@ -116,3 +119,37 @@ def test_train_mode_differentiates_neither_vector(layer):
     train = jax.grad(loss)(variables["params"], variables["spectral"], True)
     frozen = jax.grad(loss)(variables["params"], advanced, False)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), train, frozen)
+
+
+def test_step_by_step_as_torch(shared):
+    """Eval mode, two train-mode calls with the vectors after each, and the gradient through the second."""
+    golden = under(load(shared, "spade_layers"), "sn/")
+    names = {"weight_orig": "weight_orig", "bias": "bias", "weight_u": "u0", "weight_v": "v0"}
+    variables = import_network({f"conv.{name}": golden[key] for name, key in names.items()})
+    variables = {collection: tree["conv"] for collection, tree in variables.items()}
+    module, x = Conv(5, 3, spectral=True), nhwc(golden["x"])
+
+    @jax.jit
+    def run(variables):
+        first, once = module.apply(variables, x, True, mutable=["spectral"])
+
+        def second(params):
+            out, twice = module.apply({"params": params, **once}, x, True, mutable=["spectral"])
+            return jnp.sum(out**2), (out, twice)
+
+        gradient, (out, twice) = jax.grad(second, has_aux=True)(variables["params"])
+        return module.apply(variables, x, False), first, once, out, twice, gradient
+
+    evaluated, first, once, out, twice, gradient = run(variables)
+    for ours, name in ((evaluated, "eval0"), (first, "train1"), (out, "train2")):
+        assert_close(ours, golden[name])
+    kernel = golden["weight_eval0"].transpose(2, 3, 1, 0)
+    divided = Conv(5, 3).apply({"params": {**variables["params"], "kernel": kernel}}, x)
+    np.testing.assert_allclose(evaluated, divided, atol=1e-4)
+    params = {"conv": variables["params"]}
+    after = [export_network({"params": params, "spectral": {"conv": c["spectral"]}}) for c in (once, twice)]
+    assert_close(after[0]["conv.weight_u"], golden["u1"])
+    assert_close(after[0]["conv.weight_v"], golden["v1"])
+    assert_close(after[1]["conv.weight_u"], golden["u2"])
+    wanted = golden["grad_weight_orig_of_sumsq_train2"].transpose(2, 3, 1, 0)
+    np.testing.assert_allclose(gradient["kernel"], wanted, rtol=0, atol=1e-4 * np.abs(wanted).max())

@@ -9,7 +9,6 @@ import pytest
 from jaxmodels.dagan import DAGANGenerator
 from jaxmodels.image_encoder import ImageEncoder
 from jaxmodels.patch_gan import MultiScaleDiscriminator, PatchDiscriminator
-from jaxmodels.spade import SPADEGenerator
 from jaxmodels.torch_import.spade import check_same, export_network, import_network
 from tests.jaxmodels.spade_goldens import load, under
 
@@ -29,14 +28,15 @@ def variables_of(module, *inputs):
     return jax.tree.map(lambda leaf: rng.standard_normal(leaf.shape).astype(np.float32), wanted)
 
 
-@pytest.mark.parametrize("name", ["spade_normal", "spade_vae", "dagan_normal"])
-@pytest.mark.parametrize("network", ["G", "D", "E"])
+@pytest.mark.parametrize(
+    ("name", "network"),
+    [(name, network) for name in ("spade_normal", "spade_vae", "dagan_normal") for network in "GD"]
+    + [("spade_vae", "E")],
+)
 def test_there_and_back(shared, name, network):
     """Every entry of the official state dict but the counters of batch norm returns as it was."""
     official = under(load(shared, name), f"{network}/")
-    if network == "E" and name != "spade_vae":
-        assert not official
-        return
+    assert official
     back = export_network(import_network(official))
     assert set(back) == {key for key in official if not key.endswith("num_batches_tracked")}
     for key, array in back.items():
@@ -60,12 +60,6 @@ def test_back_and_there(name):
     again = import_network(export_network(variables, norm))
     check_same(again, variables)
     jax.tree.map(np.testing.assert_array_equal, again, variables)
-
-
-def test_snapshots_are_our_architecture(shared):
-    golden = load(shared, "spade_normal")
-    for letter, module, inputs in (("G", SPADEGenerator(8), (LAYOUT, None)), ("D", discriminator(), (PAIR,))):
-        check_same(import_network(under(golden, f"{letter}/")), variables_of(module, *inputs))
 
 
 def test_official_names_of_batch_norm():
@@ -106,10 +100,16 @@ def test_check_names_what_differs():
     ours = {"params": {"fc": {"kernel": np.zeros((3, 2))}, "conv": {"bias": np.zeros(2)}}}
     check_same(ours, ours)
     wide = {"params": {**ours["params"], "fc": {"kernel": np.zeros((3, 4))}}}
-    with pytest.raises(ValueError, match=re.escape("params/fc/kernel has shape (3, 2) in these settings and (3, 4)")):
+    with pytest.raises(
+        ValueError, match=re.escape("params/fc/kernel has shape (3, 2) in these settings and (3, 4)")
+    ):
         check_same(wide, ours)
     less = {"params": {"fc": ours["params"]["fc"]}}
-    with pytest.raises(ValueError, match=re.escape("params/conv/bias has shape (2,) in these settings and none")):
+    with pytest.raises(
+        ValueError, match=re.escape("params/conv/bias has shape (2,) in these settings and none")
+    ):
         check_same(less, ours)
-    with pytest.raises(ValueError, match=re.escape("params/conv/bias has shape none in these settings and (2,)")):
+    with pytest.raises(
+        ValueError, match=re.escape("params/conv/bias has shape none in these settings and (2,)")
+    ):
         check_same(ours, less)

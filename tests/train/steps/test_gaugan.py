@@ -1,4 +1,4 @@
-"""Whole updates against the official code, and what holds of every update."""
+"""Whole updates against the official code, its schedule, its bytes, and the import of its weights."""
 
 from functools import partial
 
@@ -128,3 +128,50 @@ def test_three_updates(golden: Golden) -> None:
 def _as_is(array: np.ndarray) -> np.ndarray:
     """`assert_close` transposes images; kernels are compared in the official layout."""
     return array.transpose(0, 3, 1, 2) if array.ndim == 4 else array
+
+
+def test_learning_rates_fall_at_the_end_of_every_late_epoch() -> None:
+    """Epochs 1 .. niter at the full rate; at the end of every later one lr0 / niter_decay less."""
+    config = GauGANConfig(epochs=3, decay_epochs=4)
+    rate = config.learning_rate
+    for epoch in range(1, 8):
+        ours = gaugan.learning_rates(epoch - 1, config)
+        np.testing.assert_allclose(ours["generator"], rate / 2, rtol=1e-5)
+        np.testing.assert_allclose(ours["discriminator"], rate * 2, rtol=1e-5)
+        rate -= config.learning_rate / 4 if epoch > 3 else 0
+    np.testing.assert_allclose(gaugan.learning_rates(7, config)["generator"], 0, atol=1e-12)
+    np.testing.assert_allclose(gaugan.learning_rates(20, config)["generator"], 0, atol=1e-12)
+
+
+def test_learning_rates_without_decay_and_without_two_time_scales() -> None:
+    config = GauGANConfig(epochs=3, ttur=False)
+    for epoch in (0, 2, 9):
+        rates = gaugan.learning_rates(epoch, config)
+        np.testing.assert_allclose([rates["generator"], rates["discriminator"]], config.learning_rate)
+
+
+def test_bytes_are_truncated_as_in_the_official_code() -> None:
+    image = jnp.asarray([-1.5, -1.0, -0.997, 0.0, 0.9999, 1.0]).reshape(1, 1, 2, 3)
+    np.testing.assert_array_equal(gaugan.to_bytes(image).reshape(-1), [0, 0, 0, 127, 254, 255])
+    steps = jnp.arange(256, dtype=jnp.uint8).reshape(1, 16, 16, 1).repeat(3, -1)
+    assert (
+        np.abs(np.asarray(gaugan.to_bytes(gaugan.signed_pixels(steps)), int) - np.asarray(steps)).max() <= 1
+    )
+
+
+def test_what_the_networks_see() -> None:
+    """Known classes, unknown pixels, then the edges of instances."""
+    layout = Layout(2, dont_care=True, instances=True, height=1, width=3)
+    batch = {"label": jnp.asarray([[[1, 2, 0]]]), "instance": jnp.asarray([[[5, 5, 6]]])}
+    np.testing.assert_array_equal(gaugan.see(batch, layout)[0, 0], [[0, 1, 0, 0], [0, 0, 1, 1], [1, 0, 0, 1]])
+
+
+def test_weights_of_another_architecture_name_the_array() -> None:
+    config = GauGANConfig(width=1, discriminator_width=2, generator="pix2pixhd")
+    layout = Layout(3, dont_care=False, instances=False, height=32, width=32)
+    with pytest.raises(ValueError, match="weights of the encoder, which these settings have none of"):
+        gaugan.import_official({"encoder": {}}, jax.random.key(0), config, layout)
+    name = "params/discriminator_0/model0/bias"
+    short = {"discriminator": {"discriminator_0.model0.0.bias": np.zeros(3)}}
+    with pytest.raises(ValueError, match=f"{name} has shape .2,. in these settings and .3,."):
+        gaugan.import_official(short, jax.random.key(0), config, layout)
