@@ -36,7 +36,7 @@ class GauGANSpeed:
 
 
 def gaugan_table(config: GauGANSpeed) -> Table:
-    """An update in both forms, and parts of it in ours: they hold the same networks' passes."""
+    """An update in both forms, and passes of the networks in ours, in eval mode."""
     cli.check_least([("--size", config.size, 8), ("--classes", config.classes, 2)])
     layout = Layout(config.classes, False, False, config.size, config.size)
     check(config.model, layout)
@@ -60,7 +60,7 @@ def gaugan_table(config: GauGANSpeed) -> Table:
         f"{config.model.discriminator_width}, {config.model.upsampling}) on {config.batch_size} pairs of "
         f"{config.size} x {config.size} pixels and {config.classes} classes, on {machine()}; median of {config.repeats}"
     )
-    note = "An update is two generator and two discriminator passes forward and one of each back, and Adam."
+    note = "An update: two generator passes forward and one back, two discriminator passes forward and back, and Adam."
     return Table(caption, ["program", "s", "CPU s", "time, this library = 1"], rows, note)
 
 

@@ -11,12 +11,13 @@ import numpy as np
 
 from experiments import cli, synthesis_report
 from experiments.feature_networks import open_perceptual
-from experiments.synthesis_measures import EvaluateConfig, check_evaluation, measure
+from experiments.synthesis_measures import EvaluateConfig, check_evaluation, measure, open_networks
 from experiments.synthesiser import Synthesiser
 from train import config as train_config
 from train import devices, seeds
 from train.config import TrainConfig
 from train.data.label_config import LayoutConfig, open_layouts
+from train.data.label_presets import PRESETS
 from train.data.layout_parts import LayoutData
 from train.errors import UserError
 from train.layout import Layout
@@ -27,7 +28,7 @@ from train.steps.gaugan import GauGANState
 from train.steps.gaugan_networks import GauGANConfig, check
 
 CHANGEABLE = (
-    *(name for name in train_config.RESUMABLE if name != "train.steps"),
+    *train_config.RESUMABLE,
     "data.max_corrupt",
     "evaluate",
     "preset",
@@ -65,6 +66,7 @@ def run_experiment(experiment: Experiment, argv: Sequence[str]) -> None:
     mesh = devices.data_mesh()
     data = open_data(config, mesh.size)
     perceptual = open_perceptual(config.model)
+    open_networks(config.evaluate)
     run = cli.open_or_create(config, resumed, experiment.name, CHANGEABLE)
     with cli.training(run, config) as run:
         cli.announce(config, run, cli.published(config, experiment.presets))
@@ -90,6 +92,23 @@ def run_experiment(experiment: Experiment, argv: Sequence[str]) -> None:
         report(experiment, run, config, data, trained.last)
 
 
+def check_upsampling(model: GauGANConfig, data: LayoutConfig) -> None:
+    """Raises UserError where a preset's published network has other doublings: its weights would fit all the same."""
+    published = PRESETS[data.preset].upsampling
+    if data.preset != "custom" and model.upsampling != published:
+        problem = f"is not what {data.preset} was published with"
+        remedy = f"give {published}, or --data.preset custom with the settings of your own"
+        raise UserError("--model.upsampling", model.upsampling, problem, remedy)
+
+
+def check_training(train: TrainConfig) -> None:
+    """Raises UserError for validation while training, which a GAN has no loss for."""
+    if train.evaluate_every or train.patience:
+        flag = "--train.evaluate-every" if train.evaluate_every else "--train.patience"
+        remedy = "leave it out: the images are measured at the end, and by experiments.evaluate"
+        raise UserError(flag, train.evaluate_every or train.patience, "is of no use here", remedy)
+
+
 def describe(layout: Layout) -> str:
     """A layout in a few words."""
     extras = [" and unknown"] * layout.dont_care + [", with instances"] * layout.instances
@@ -104,8 +123,11 @@ def open_data(config: SynthesisConfig, device_count: int = 1) -> LayoutData:
     """
     cli.check(config)
     cli.check_least([("--train.steps", config.train.steps, 0), ("--model.epochs", config.model.epochs, 0)])
+    check_training(config.train)
     data = open_layouts(config.data)
     check(config.model, data.layout)
+    if config.data.preset != "custom":
+        check_upsampling(config.model, config.data)
     check_evaluation(config.evaluate, data)
     train_config.check(train_limits(config, data), device_count)
     if config.train.batch_size > len(data.train):

@@ -33,7 +33,7 @@ from train.metrics.feature_distances import (
     precision_recall,
 )
 from train.metrics.hue import hue_distance, mean_hue
-from train.metrics.segmentation import SegmentationScores, Unknown, confusion_matrix, segmentation_scores
+from train.metrics.segmentation import Unknown, confusion_matrix, segmentation_scores
 from train.steps import segmenter
 from train.steps.segmenter import SegmenterConfig
 
@@ -104,26 +104,30 @@ class Measured(NamedTuple):
     spread: Sequence[float]
     """Mean over pixels of the standard deviation over styles, in units of 0 .. 255."""
 
-    def scores(self, confusion: Int[np.ndarray, "K+1 K+1"], unknown: Unknown) -> SegmentationScores:
-        """The scores of a confusion matrix."""
-        return segmentation_scores(confusion, unknown)
-
 
 def check_evaluation(config: EvaluateConfig, data: LayoutData) -> None:
     """Raises UserError for settings that can't be measured with."""
     cli.check_least(
         [
-            ("--evaluate.images", config.images, 2),
+            ("--evaluate.images", config.images, 4),
             ("--evaluate.batch-size", config.batch_size, 1),
             ("--evaluate.segmenter-images", config.segmenter_images, config.segmenter.batch_size),
             ("--evaluate.segmenter.steps", config.segmenter.steps, 1),
-            ("--evaluate.style-pairs", config.style_pairs, 0),
+            ("--evaluate.segmenter.batch-size", config.segmenter.batch_size, 1),
+            ("--evaluate.segmenter.patch", config.segmenter.patch, 1),
+            ("--evaluate.style-pairs", config.style_pairs, 1),
             ("--evaluate.styles", config.styles, 2),
         ]
     )
     if (config.lpips_weights is None) != (config.lpips_heads is None):
         remedy = "name both --evaluate.lpips-weights and --evaluate.lpips-heads"
         raise UserError("--evaluate.lpips-heads", config.lpips_heads, "LPIPS needs two files", remedy)
+    widths, weights = config.segmenter.widths, config.segmenter.class_weights
+    if not widths or any(width < 4 or width % 4 for width in widths):
+        raise UserError("--evaluate.segmenter.widths", widths, "are not multiples of 4", "give e.g. 16 32 64")
+    if weights and len(weights) != data.layout.classes:
+        problem = f"are not one for each of the {data.layout.classes} classes"
+        raise UserError("--evaluate.segmenter.class-weights", weights, problem, "give as many, or none")
     unit = config.segmenter.patch * 2 ** (len(config.segmenter.widths) - 1)
     if data.layout.height % unit or data.layout.width % unit:
         problem = (
@@ -132,6 +136,18 @@ def check_evaluation(config: EvaluateConfig, data: LayoutData) -> None:
         raise UserError("--evaluate.segmenter.widths", config.segmenter.widths, problem, "give fewer levels")
     if len(data.test) < 2:
         raise UserError("--data.test-share", len(data.test), "leaves fewer than two test pairs", "give more")
+
+
+def open_networks(config: EvaluateConfig) -> None:
+    """Opens the networks of `measure`, so that a file that can't be read stops a run before it trains.
+
+    Raises:
+      UserError: weights that can't be read, or are another network's.
+    """
+    if config.feature_weights is not None:
+        open_features(config.features, config.feature_weights)
+    if config.lpips_weights is not None and config.lpips_heads is not None:
+        open_lpips(config.lpips, config.lpips_weights, config.lpips_heads)
 
 
 def measure(models: Sequence[Synthesiser], data: LayoutData, config: EvaluateConfig, seed: int) -> Measured:
@@ -156,6 +172,10 @@ def read(part: LayoutPart, limit: int) -> Batch:
         {name: array[padded.mask] for name, array in padded.batch.items()}
         for padded in part.batches(min(64, len(part)), limit)
     ]
+    if not any(len(batch["label"]) for batch in batches):
+        raise UserError(
+            "--data.test-images", len(part), "are the pairs, and none can be read", "replace them"
+        )
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
 

@@ -72,7 +72,7 @@ def write_everything(
     """results.json, figures, report.html; prints the tables."""
     run.figures.mkdir(exist_ok=True)
     tables = [segmentation_table(measured)]
-    tables += feature_tables(measured, config) + style_tables(measured)
+    tables += feature_tables(measured, config) + style_tables(measured, config)
     for table in tables:
         cli.say(to_text(table))
     test = read(data.test, max(SHEET, GRID))
@@ -157,14 +157,20 @@ def feature_tables(measured: Measured, config: EvaluateConfig) -> list[Table]:
     return [Table(caption, ["", "generated", "real halves"], rows)]
 
 
-def style_tables(measured: Measured) -> list[Table]:
+def style_tables(measured: Measured, config: EvaluateConfig) -> list[Table]:
     """What styles do; none without a style encoder."""
     rows = []
     if measured.style:
         shares = Interval.of([close_share(style.followed) for style in measured.style])
         rows.append(["objects within 36 degrees of the hue of the style's object", shares, 0.2])
     if measured.diversity:
-        rows.append(["LPIPS between styles of one layout", Interval.of(measured.diversity), 0.0])
+        rows.append(
+            [
+                f"LPIPS ({config.lpips}) between {config.styles} styles of one layout",
+                Interval.of(measured.diversity),
+                0.0,
+            ]
+        )
     if measured.spread:
         rows.append(["standard deviation over styles, of 255", Interval.of(measured.spread), 0.0])
     return (
@@ -237,6 +243,11 @@ def _protocol(data: LayoutData, measured: Measured, config: EvaluateConfig) -> s
         f"Segmenter: U-Net {settings.widths}, {settings.steps:,} updates of {settings.batch_size} of at most "
         f"{config.segmenter_images:,} real training pairs at the size of the images, nothing resized. One confusion "
         f"matrix over {measured.images:,} test images of {data.name}; means over the classes that occur in it."
+        + (
+            " Each image is generated in the style of the real image of its layout."
+            if measured.spread
+            else ""
+        )
     )
 
 
@@ -276,6 +287,7 @@ def results(measured: Measured, config: EvaluateConfig, step: int, data: LayoutD
             name: [of(segmentation_scores(confusion)) for confusion in measured.fake]
             for name, of in _SCORES.items()
         },
+        "real_confusion": measured.real.tolist(),
         "confusion": [confusion.tolist() for confusion in measured.fake],
         "style_followed": [close_share(style.followed) for style in measured.style],
         "hues": [_hues(style) for style in measured.style],

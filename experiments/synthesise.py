@@ -1,9 +1,9 @@
 """Images for label maps of your own, from a run of gaugan or dagan, or from the official released weights.
 
     python -m experiments.synthesise RUN_DIR --labels DIR --out DIR [--instances DIR] [--style IMAGE] [--seed N]
-    python -m experiments.synthesise latest_net_G.pth --preset ade20k --labels DIR --out DIR
+    python -m experiments.synthesise latest_net_G.pth --data.preset ade20k --labels DIR --out DIR
 
-With weights (.pth, .safetensors, .npz), --preset and --model.* say of what data and what network they are. Label maps
+With weights (.pth, .safetensors, .npz), --data.* and --model.* say of what data and what network they are. Label maps
 keep their size where the network can double to it; one with a style encoder makes images of its own size alone.
 """
 
@@ -20,10 +20,9 @@ from experiments import cli, layout_synthesis, runs
 from experiments.layout_synthesis import SynthesisConfig
 from experiments.runs import RunPath
 from experiments.synthesiser import Synthesiser
-from train.data.label_config import LayoutConfig, class_table
+from train.data.label_config import LayoutConfig, chosen, class_table
 from train.data.label_folders import SUFFIXES, natural
 from train.data.label_maps import Encoded, UnreadableError, read_indices, read_photo
-from train.data.label_presets import PRESETS, PresetName
 from train.data.layout_parts import Batch
 from train.errors import UserError
 from train.layout import Layout
@@ -55,8 +54,8 @@ class Config:
     """Which of the run's seeds; the first if None."""
     batch_size: int = 8
     """Images at a time."""
-    preset: PresetName = "custom"
-    """Official weights: the data set they were trained on."""
+    data: LayoutConfig = field(default_factory=LayoutConfig)
+    """Official weights: the data they were trained on, by --data.preset, or by their classes, sizes and so on."""
     encoder: Path | None = None
     """Official weights: those of the style encoder (latest_net_E.pth)."""
     model: GauGANConfig = field(default_factory=GauGANConfig)
@@ -66,23 +65,24 @@ class Config:
 def main(argv: Sequence[str]) -> None:
     """Reads label maps, generates, writes."""
     config = runs.parse(Config, "synthesise", __doc__, argv)
-    cli.check_least([("--batch-size", config.batch_size, 1)])
+    cli.check_least([("--batch-size", config.batch_size, 1), ("--seed", config.seed, 0)])
     synthesiser, data = open_synthesiser(config)
     synthesiser = replace(synthesiser, batch_size=config.batch_size)
     files = list_maps("--labels", config.labels)
+    check_out(config, files)
     styled = None if config.style is None else style_of(synthesiser, config.style)
     made = 0
     for start in range(0, len(files), config.batch_size):
-        chosen = files[start : start + config.batch_size]
-        batch = read_maps(chosen, config, synthesiser.layout, data)
-        fitting = for_size(synthesiser, batch["label"].shape[1:], chosen[0])
+        some = files[start : start + config.batch_size]
+        batch = read_maps(some, config, synthesiser.layout, data)
+        fitting = for_size(synthesiser, batch["label"].shape[1:], some[0])
         z = (
             synthesiser.draw_styles(len(files), config.seed)
             if styled is None
             else np.repeat(styled, len(files), 0)
         )
-        images = fitting.images(batch, None if z is None else z[start : start + len(chosen)])
-        write(config.out, chosen, images)
+        images = fitting.images(batch, None if z is None else z[start : start + len(some)])
+        write(config.out, some, images)
         made += len(images)
     cli.say(f"wrote {made} images to {config.out}")
 
@@ -93,7 +93,7 @@ def open_synthesiser(config: Config) -> tuple[Synthesiser, LayoutConfig]:
     Raises:
       UserError: there is no such run, or the weights are another network's.
     """
-    if config.source.suffix in WEIGHTS:
+    if config.source.suffix.lower() in WEIGHTS:
         return _from_weights(config)
     run = open_run(config.source, "RUN_DIR")
     saved = cli.from_json(cli.load_experiment(run).Config, run.config)
@@ -113,19 +113,23 @@ def open_synthesiser(config: Config) -> tuple[Synthesiser, LayoutConfig]:
 
 
 def _from_weights(config: Config) -> tuple[Synthesiser, LayoutConfig]:
-    preset = PRESETS[config.preset]
+    preset = chosen(config.data)
     height = round(preset.crop_size / preset.aspect_ratio) if preset.mode == "fixed" else preset.crop_size
-    layout = Layout(preset.classes, preset.dont_care, preset.instances, height, preset.crop_size)
+    instances = config.instances is not None
+    layout = Layout(preset.classes, preset.dont_care, instances, height, preset.crop_size)
     check(config.model, layout)
+    layout_synthesis.check_upsampling(config.model, config.data)
+    if config.style is not None and config.encoder is None:
+        raise UserError("--style", config.style, "needs a style encoder", "name its weights by --encoder")
     dicts = {"generator": read_state_dict(config.source)}
     if config.encoder is not None:
         dicts["encoder"] = read_state_dict(config.encoder)
     try:
         state = import_official(dicts, jax.random.key(config.seed), config.model, layout)
     except ValueError as error:
-        remedy = "give the --preset and the --model settings that they were trained with"
+        remedy = "give the --data and --model settings, and --instances, that they were trained with"
         raise UserError("RUN_DIR_OR_WEIGHTS", config.source, f"does not fit: {error}", remedy) from error
-    return Synthesiser(state, config.model, layout), LayoutConfig(preset=config.preset)
+    return Synthesiser(state, config.model, layout), config.data
 
 
 def list_maps(flag: str, folder: Path) -> list[Path]:
@@ -140,6 +144,18 @@ def list_maps(flag: str, folder: Path) -> list[Path]:
     if not files:
         raise UserError(flag, folder, "holds no image files", f"give PNG files, or {', '.join(SUFFIXES[1:])}")
     return sorted(files, key=lambda path: natural(path.name))
+
+
+def check_out(config: Config, files: Sequence[Path]) -> None:
+    """Raises UserError where writing would overwrite a map, or one image another."""
+    for folder in (config.labels, config.instances):
+        if folder is not None and config.out.resolve() == folder.resolve():
+            raise UserError("--out", config.out, "is where the maps are", "give another folder")
+    stems = [path.stem for path in files]
+    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
+    if twice:
+        remedy = "give maps of different names"
+        raise UserError("--labels", config.labels, f"holds several maps called {twice[0]}", remedy)
 
 
 def read_maps(files: Sequence[Path], config: Config, layout: Layout, data: LayoutConfig) -> Batch:

@@ -46,6 +46,8 @@ def import_network(state_dict: StateDict) -> dict:
         collection, ours = _LEAVES[leaf]
         value = np.asarray(array)
         if leaf == "weight_v":
+            if f"{module}.weight_orig" not in state_dict:
+                raise ValueError(f"state dict has {name!r} without its kernel")
             value = _right_vector(value, np.shape(state_dict[f"{module}.weight_orig"]))
         elif ours == "kernel" and value.ndim == 1:
             ours = "scale"

@@ -4,8 +4,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from train.data.label_examples import Corrupt, LayoutFiles, find_layout
 from train.data.label_folders import Triples, list_folders
 from train.data.label_maps import ClassTable, minus_one, read_remap
@@ -155,10 +153,10 @@ def _divide(config: LayoutConfig, files: LayoutFiles, test_triples: Triples | No
     test_share = config.test_share if test_triples is None else 0.0
     shares = (1 - config.validation_share - test_share, config.validation_share, test_share)
     split = split_indices(len(files), shares)
-    train, validation, test = (LayoutPart(files, np.sort(rows)) for rows in split)
+    train, validation, test = (LayoutPart(files, rows) for rows in split)
     if test_triples is not None:
         test_files = replace(files, triples=test_triples)
-        test = LayoutPart(test_files, np.arange(len(test_files), dtype=np.int32))
+        test = LayoutPart(test_files, split_indices(len(test_files), (0.0, 0.0, 1.0)).test)
     return files_data(files, train, validation, test)
 
 

@@ -22,6 +22,7 @@ class Preset:
       mode: how examples are resized.
       load_size, crop_size: of the mode, in training; evaluation loads at the crop's size.
       aspect_ratio: width / height.
+      upsampling: doublings of the generator in the published model.
       minus_one: whether label files count classes from 1, with 0 for unknown.
       pairing: which files belong together.
     """
@@ -33,6 +34,7 @@ class Preset:
     load_size: int = 286
     crop_size: int = 256
     aspect_ratio: float = 1.0
+    upsampling: Literal["normal", "more", "most"] = "normal"
     minus_one: bool = False
     pairing: Pairing = Pairing()
 
@@ -43,7 +45,9 @@ PRESETS: dict[str, Preset] = {
     "custom": Preset(13, dont_care=False, instances=False),
     "coco": Preset(182, dont_care=True, instances=True),
     "ade20k": Preset(150, dont_care=True, instances=False, minus_one=True),
-    "cityscapes": Preset(35, False, True, "fixed", 512, 512, aspect_ratio=2.0, pairing=_CITYSCAPES),
+    "cityscapes": Preset(
+        35, False, True, "fixed", 512, 512, aspect_ratio=2.0, upsampling="more", pairing=_CITYSCAPES
+    ),
     "facades": Preset(13, dont_care=False, instances=False),
     "dagan-facades": Preset(13, dont_care=False, instances=False, load_size=1054, crop_size=1024),
     "celeba": Preset(19, dont_care=False, instances=False, load_size=542, crop_size=512),

@@ -267,14 +267,14 @@ def _judge(
     """The discriminator's stages on fakes and on reals, which go through it as one batch, fakes first."""
     pairs = [augment(moved, sem, image, config.augment) for image in (fake, real)]
     both = jnp.concatenate([jnp.concatenate(pair, -1) for pair in pairs])
-    stages = networks("discriminator", both)
+    stages = [[s.astype(jnp.float32) for s in scale] for scale in networks("discriminator", both)]
     size = len(fake)
     return [[s[:size] for s in scale] for scale in stages], [[s[size:] for s in scale] for scale in stages]
 
 
 def _over_scales(stages: list, loss: Callable[[jax.Array], jax.Array]) -> Float[Array, ""]:
     """Mean over scales of the mean over logits."""
-    return jnp.mean(jnp.stack([jnp.mean(loss(scale[-1].astype(jnp.float32))) for scale in stages]))
+    return jnp.mean(jnp.stack([jnp.mean(loss(scale[-1])) for scale in stages]))
 
 
 def _penalties(

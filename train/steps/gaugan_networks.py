@@ -70,7 +70,8 @@ class GauGANConfig:
     vgg_weights: str = ""
     """File with ImageNet weights of VGG19 (.npz, .safetensors, .pth); without one there is no perceptual loss."""
     coef_kl: float = 0.05
-    """Weight of the KL term of the styles, which is summed over the batch."""
+    """Weight of the KL term of the styles, which is summed over the whole batch. The official runs sum over the part of
+    the batch on one of their eight GPUs: with their batch on one mesh, an eighth of it is the same weight."""
     r1: float = 0.0
     """Weight of the R1 penalty, at real images."""
     gradient_penalty: float = 0.0
@@ -200,6 +201,7 @@ def check(config: GauGANConfig, layout: Layout) -> None:
     ):
         if getattr(config, name) < least:
             raise UserError(_flag(name), getattr(config, name), "is too small", f"give at least {least}")
+    _check_numbers(config)
     if config.kernel % 2 == 0 or config.kernel < 1:
         raise UserError(_flag("kernel"), config.kernel, "is no odd size", "give 1, 3 or 5")
     size = config.encoder_size
@@ -213,6 +215,30 @@ def check(config: GauGANConfig, layout: Layout) -> None:
     except ValueError as error:
         remedy = "change --data.crop-size or --data.aspect-ratio, or take fewer doublings"
         raise UserError(_flag("upsampling"), config.upsampling, f"does not fit: {error}", remedy) from error
+
+
+def _check_numbers(config: GauGANConfig) -> None:
+    if not 0 < config.learning_rate < float("inf"):
+        raise UserError(_flag("learning_rate"), config.learning_rate, "is no rate", "give e.g. 2e-4")
+    weights = (
+        "coef_features",
+        "coef_pixels",
+        "coef_vgg",
+        "coef_kl",
+        "r1",
+        "gradient_penalty",
+        "decay_epochs",
+    )
+    for name in weights:
+        if not 0 <= getattr(config, name) < float("inf"):
+            raise UserError(
+                _flag(name), getattr(config, name), "is negative or not finite", "give 0 for none"
+            )
+    scales = 5 if config.upsampling == "most" else 4
+    if config.attention_scales > scales:
+        raise UserError(
+            _flag("attention_scales"), config.attention_scales, "is too large", f"give at most {scales}"
+        )
 
 
 def _check_pix2pixhd(config: GauGANConfig, layout: Layout) -> None:

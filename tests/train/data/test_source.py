@@ -31,7 +31,9 @@ def test_protocol(source: Source):
         assert isinstance(host[key], np.ndarray)
         for batch in (host[key], device[key]):
             assert (batch.shape, batch.dtype) == ((4, *spec.shape), spec.dtype)
-        np.testing.assert_array_equal(host[key], device[key])
+        # Two programs, of which each may round the last bit of a colour its own way before it becomes a byte.
+        difference = np.abs(host[key].astype(int) - np.asarray(device[key], int))
+        assert difference.max() <= (key == "image") and np.mean(difference > 0) < 1e-3
     assert len(source.factor_names) == len(source.factor_sizes) == source.spec["factors"].shape[0]
     np.testing.assert_array_equal(source.index_with_factors(host["factors"]), index)
 

@@ -139,6 +139,7 @@ def changed(before: dict, after: dict) -> bool:
     return any(np.any(a != b) for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True))
 
 
+@pytest.mark.slow
 def test_updates_are_finite(run: tuple) -> None:
     states, metrics = run
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(states[-1].replace(key=0)))

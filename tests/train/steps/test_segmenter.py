@@ -101,6 +101,7 @@ def squares(key, count):
     return {"image": shade[..., None] + noise, "label": label}
 
 
+@pytest.mark.slow
 def test_it_learns_what_it_can_see(state):
     @jax.jit
     @chex.assert_max_traces(1)
