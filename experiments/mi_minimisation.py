@@ -52,7 +52,7 @@ ABOUT = cli.About(
     name=NAME,
     paper="minimising mutual information with CLUB (ICML 2020)",
     data="Gaussians, drawn; digits of scikit-learn, or MNIST from a file or TFDS",
-    time="quick: minutes on 2 CPU cores, three seeds",
+    time="quick: 2 min on 2 CPU cores, three seeds",
 )
 
 
