@@ -243,12 +243,8 @@ def check(config: Config) -> None:
     """Raises UserError for settings that can't be run."""
     cli.check(config)
     cada_vae.check(config.model)
-    if config.train.evaluate_every or config.train.patience:
-        flag = "--train.evaluate-every" if config.train.evaluate_every else "--train.patience"
-        remedy = "give 0; the classifier is what is validated, see --evaluate.stopping"
-        raise UserError(
-            flag, config.train.evaluate_every or config.train.patience, "is of no use here", remedy
-        )
+    remedy = "give 0; the classifier is what is validated, see --evaluate.stopping"
+    cli.refuse_validation(config.train, remedy)
     cli.check_least(
         [
             ("--train.steps", config.train.steps, 0),

@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 import jax
 import tyro
 
+from train.config import TrainConfig
 from train.errors import UserError
 from train.interrupt import Interrupted
 from train.loop import NonFiniteError
@@ -267,6 +268,13 @@ def check_least(limits: Iterable[tuple[str, float, float]]) -> None:
     for flag, value, least in limits:
         if value < least:
             raise UserError(flag, value, "is too small", f"give at least {least}")
+
+
+def refuse_validation(train: TrainConfig, remedy: str) -> None:
+    """Raises UserError for settings of `fit`'s own validation, where an experiment has another or none."""
+    if train.evaluate_every or train.patience:
+        flag = "--train.evaluate-every" if train.evaluate_every else "--train.patience"
+        raise UserError(flag, train.evaluate_every or train.patience, "is of no use here", remedy)
 
 
 def check_positive(values: Iterable[tuple[str, float]]) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from experiments import cli, gaugan, layout_synthesis
 from experiments.layout_synthesis import Experiment, SynthesisConfig
+from experiments.stored_models import Stored
 from train.run_directory import RunDirectory
 
 NAME = "dagan"
@@ -47,6 +48,11 @@ def main(argv: Sequence[str]) -> None:
 def evaluate(run: RunDirectory, config: Config) -> None:
     """Measures a run again, with other settings of evaluation."""
     layout_synthesis.evaluate_run(experiment(), run, config)
+
+
+def stored_models(run: RunDirectory) -> dict[str, Stored]:
+    """The networks of a run, for `experiments.weights`."""
+    return layout_synthesis.stored_models(experiment(), run)
 
 
 if __name__ == "__main__":

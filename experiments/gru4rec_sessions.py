@@ -237,10 +237,7 @@ def check(config: Config) -> None:
         if objective.loss != names.get(loss, loss):
             remedy = f"give {names.get(loss, loss)}, and choose by --losses"
             raise UserError(f"--{loss}.loss", objective.loss, "is another loss", remedy)
-    if config.train.evaluate_every or config.train.patience:
-        flag = "--train.evaluate-every" if config.train.evaluate_every else "--train.patience"
-        given = config.train.evaluate_every or config.train.patience
-        raise UserError(flag, given, "is of no use here", "give 0; validation is after every epoch")
+    cli.refuse_validation(config.train, "give 0; validation is after every epoch")
     cli.check_least(
         [("--train.steps", config.train.steps, 0), ("--evaluate.batch-size", config.evaluate.batch_size, 1)]
     )

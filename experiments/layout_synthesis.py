@@ -11,6 +11,7 @@ import numpy as np
 
 from experiments import cli, synthesis_report
 from experiments.feature_networks import open_perceptual
+from experiments.stored_models import Names, Stored
 from experiments.synthesis_measures import EvaluateConfig, check_evaluation, measure, open_networks
 from experiments.synthesiser import Synthesiser
 from train import config as train_config
@@ -26,6 +27,7 @@ from train.run_directory import RunDirectory, write_json
 from train.steps import gaugan
 from train.steps.gaugan import GauGANState
 from train.steps.gaugan_networks import GauGANConfig, check
+from train.steps.gaugan_weights import export_official, insert_official
 
 CHANGEABLE = (
     *train_config.RESUMABLE,
@@ -101,14 +103,6 @@ def check_upsampling(model: GauGANConfig, data: LayoutConfig) -> None:
         raise UserError("--model.upsampling", model.upsampling, problem, remedy)
 
 
-def check_training(train: TrainConfig) -> None:
-    """Raises UserError for validation while training, which a GAN has no loss for."""
-    if train.evaluate_every or train.patience:
-        flag = "--train.evaluate-every" if train.evaluate_every else "--train.patience"
-        remedy = "leave it out: the images are measured at the end, and by experiments.evaluate"
-        raise UserError(flag, train.evaluate_every or train.patience, "is of no use here", remedy)
-
-
 def describe(layout: Layout) -> str:
     """A layout in a few words."""
     extras = [" and unknown"] * layout.dont_care + [", with instances"] * layout.instances
@@ -123,7 +117,8 @@ def open_data(config: SynthesisConfig, device_count: int = 1) -> LayoutData:
     """
     cli.check(config)
     cli.check_least([("--train.steps", config.train.steps, 0), ("--model.epochs", config.model.epochs, 0)])
-    check_training(config.train)
+    remedy = "leave it out: the images are measured at the end, and by experiments.evaluate"
+    cli.refuse_validation(config.train, remedy)
     data = open_layouts(config.data)
     check(config.model, data.layout)
     if config.data.preset != "custom":
@@ -220,6 +215,14 @@ def load(run: RunDirectory, config: SynthesisConfig, layout: Layout, which: Whic
     """
     keys = seeds.seed_keys(config.seed, config.seeds)
     return load_state(task(config, layout), keys, config.train, run, which)
+
+
+def stored_models(experiment: Experiment, run: RunDirectory) -> dict[str, Stored]:
+    """The networks of a run, with the official names."""
+    config = cli.from_json(experiment.config, run.config)
+    layout = saved_layout(run)
+    names = Names(partial(export_official, config=config.model), insert_official)
+    return {experiment.name: Stored(run, config, config.train, task(config, layout), "last", names)}
 
 
 def saved_layout(run: RunDirectory) -> Layout:

@@ -249,7 +249,8 @@ def _feature_scores(fake: Float[np.ndarray, "n d"], real: Float[np.ndarray, "m d
     size = min(len(fake), len(real))
     return FeatureScores(
         frechet_distance(Moments.of(fake), Moments.of(real)),
-        kernel_distance(fake, real, size=min(1000, size)),
+        # Of no more than a subset's images there is one subset, all of them.
+        kernel_distance(fake, real, subsets=100 if size > 1000 else 1, size=min(1000, size)),
         precision_recall(real, fake, neighbours=min(5, size - 1)),
     )
 

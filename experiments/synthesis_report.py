@@ -25,7 +25,7 @@ from train.data.layout_parts import Batch, LayoutData
 from train.figures import image_grid
 from train.figures.loss_curves import Curve, curves
 from train.layout import Layout
-from train.metrics.segmentation import SegmentationScores, segmentation_scores
+from train.metrics.segmentation import SegmentationScores, Unknown, segmentation_scores
 from train.metrics_log import read_metrics
 from train.report import Picture, Report, Section, write_report
 from train.run_directory import RunDirectory, environment, write_json
@@ -40,7 +40,6 @@ COUNTED = 1000
 CURVES = (
     "loss_gan",
     "loss_features",
-    "loss_pixels",
     "loss_vgg",
     "loss_kl",
     "discriminator_on_fake",
@@ -295,11 +294,29 @@ def results(measured: Measured, config: EvaluateConfig, step: int, data: LayoutD
         "spread": list(measured.spread),
         "corrupt": list(data.corrupt.names),
     }
-    if measured.features:
+    if measured.layout.dont_care:
+        out["unknown"] = {mode: _with_unknown(measured, mode) for mode in UNKNOWN}
+    if measured.real_features is not None:
         out["features"] = config.features
         out["frechet"] = [scores.frechet for scores in measured.features]
         out["kernel"] = [scores.kernel.mean for scores in measured.features]
+        out["coverage"] = [scores.coverage._asdict() for scores in measured.features]
+        halves = measured.real_features
+        out["real_halves"] = {
+            "frechet": halves.frechet,
+            "kernel": halves.kernel.mean,
+            "coverage": halves.coverage._asdict(),
+        }
     return out
+
+
+def _with_unknown(measured: Measured, mode: Unknown) -> dict[str, Any]:
+    real = segmentation_scores(measured.real, mode)
+    fakes = [segmentation_scores(confusion, mode) for confusion in measured.fake]
+    return {
+        "real": {name: of(real) for name, of in _SCORES.items()},
+        "generated": {name: [of(scores) for scores in fakes] for name, of in _SCORES.items()},
+    }
 
 
 def _hues(style: StyleScores) -> dict[str, list[float | None]]:

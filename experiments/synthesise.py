@@ -27,11 +27,9 @@ from train.data.layout_parts import Batch
 from train.errors import UserError
 from train.layout import Layout
 from train.run_directory import open_run
-from train.steps.gaugan import import_official
 from train.steps.gaugan_networks import GauGANConfig, check
-from train.weight_files import read_state_dict
-
-WEIGHTS = (".pth", ".pt", ".npz", ".safetensors")
+from train.steps.gaugan_weights import import_official
+from train.weight_files import ENDINGS, read_state_dict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +91,7 @@ def open_synthesiser(config: Config) -> tuple[Synthesiser, LayoutConfig]:
     Raises:
       UserError: there is no such run, or the weights are another network's.
     """
-    if config.source.suffix.lower() in WEIGHTS:
+    if config.source.suffix.lower() in ENDINGS:
         return _from_weights(config)
     run = open_run(config.source, "RUN_DIR")
     saved = cli.from_json(cli.load_experiment(run).Config, run.config)

@@ -1,10 +1,10 @@
 """Weights of a trained run to a file under their published names, and weights of a file into a run.
 
     python -m experiments.weights export RUN_DIR --out FILE
-    python -m experiments.weights import RUN_DIR --weights FILE --out NEW_RUN_DIR
+    python -m experiments.weights import RUN_DIR --weights FILE [FILE ...] --out NEW_RUN_DIR
 
-The names and layouts of GWAE, CADA-VAE, Mult-VAE, Mult-DAE and GRU4Rec are those of their PyTorch code (see
-`jaxmodels.torch_import`). CDAE, VBPR, DeepStyle, BPR-MF and the VAEs of images have no published ones: their
+The names and layouts of GWAE, CADA-VAE, Mult-VAE, Mult-DAE, GRU4Rec, GauGAN and DAGAN are those of their PyTorch code
+(see `jaxmodels.torch_import`); of the last two the networks that no file holds start afresh. CDAE, VBPR, DeepStyle, BPR-MF and the VAEs of images have no published ones: their
 parameters go by our own paths. `import` takes settings, data and items from RUN_DIR, which stays as it is, and makes a
 new run of that one model that has made no update: the other commands take it like any run, and --resume trains it
 further. Where the weights come from elsewhere, a run with --train.steps 1 is enough.
@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import jax
+import numpy as np
 import tyro
 
 from experiments import cli, runs
+from experiments.layout_synthesis import LAYOUT
 from experiments.recommending import CATALOGUE, seed_index
 from experiments.stored_models import Stored
 from train import seeds
@@ -51,8 +53,8 @@ class Import:
 
     run_dir: runs.RunPath
     """A run of the same settings."""
-    weights: Path
-    """The file: .npz, .safetensors or .pth."""
+    weights: tuple[Path, ...]
+    """The file: .npz, .safetensors or .pth; or several, each with a part of the arrays (latest_net_G, _D and _E.pth)."""
     out: Path
     """The new run."""
     model: str = ""
@@ -122,19 +124,39 @@ def import_weights(template: RunDirectory, stored: Stored, config: Import) -> No
     settings: Any = replace(stored.config, seeds=1, run_dir=None, resume=None)
     fresh = jax.jit(stored.task.init)(jax.random.key(settings.seed))
     try:
-        state = stored.names.insert(fresh, read_state_dict(config.weights))
+        state = stored.names.insert(fresh, read_parts(config.weights))
     except ValueError as error:
         remedy = "give weights of the run's settings, or a run with theirs"
-        raise UserError("--weights", config.weights, f"are of other settings: {error}", remedy) from error
+        raise UserError("--weights", _listed(config.weights), f"are of other settings: {error}", remedy) from error
     try:
         run = create_run(template.experiment, cli.to_json(settings), config.out)
     except UserError as error:  # it names the flag of a training
         raise UserError("--out", config.out, error.problem, "name another folder") from error
-    catalogue = template.path / CATALOGUE
-    if catalogue.is_file():
-        write_atomically(run.path / CATALOGUE, catalogue.read_bytes())
+    for name in (CATALOGUE, LAYOUT):
+        if (template.path / name).is_file():
+            write_atomically(run.path / name, (template.path / name).read_bytes())
     save_state(jax.tree.map(lambda a: a[None], state), stored.train, run.in_stage(stored.run.stage))
     cli.say(f"run directory: {run.path}")
+
+
+def read_parts(files: Sequence[Path]) -> dict[str, np.ndarray]:
+    """The arrays of all files.
+
+    Raises:
+      UserError: one can't be read, or two hold an array of the same name.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    for file in files:
+        more = read_state_dict(file)
+        if twice := sorted(set(arrays) & set(more)):
+            remedy = "give files of different networks"
+            raise UserError("--weights", file, f"holds {twice[0]}, as a file before it does", remedy)
+        arrays |= more
+    return arrays
+
+
+def _listed(files: Sequence[Path]) -> str:
+    return " ".join(map(str, files))
 
 
 if __name__ == "__main__":

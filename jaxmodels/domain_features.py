@@ -5,6 +5,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from jaxmodels.layers.max_pool import max_pool
+
 SLOPE = 0.1
 
 
@@ -31,7 +33,7 @@ class DomainFeatures(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"], train: bool) -> Float[Array, "b f"]:
         for block, width in enumerate(self.channels):
             if block:
-                x = nn.Dropout(self.dropout, deterministic=not train)(pairwise_maxima(x))
+                x = nn.Dropout(self.dropout, deterministic=not train)(max_pool(x))
                 if train:
                     x = x + self.noise * jax.random.normal(self.make_rng("noise"), x.shape)
             for _ in range(self.convolutions):
@@ -65,13 +67,6 @@ def as_product(x: Float[Array, "b h w c"], kernel: Float[Array, "3 3 c f"]) -> F
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     shifted = [padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
     return jnp.concatenate(shifted, axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
-
-
-def pairwise_maxima(x: Float[Array, "b h w c"]) -> Float[Array, "b h//2 w//2 c"]:
-    """Maxima of 2 x 2 positions; an odd row or column at the end is left out."""
-    batch, height, width, channels = x.shape
-    even = x[:, : height // 2 * 2, : width // 2 * 2]
-    return even.reshape(batch, height // 2, 2, width // 2, 2, channels).max(axis=(2, 4))
 
 
 class BatchStatistics(nn.Module):

@@ -21,8 +21,6 @@ from jaxmodels.layers.square_convolution import Conv, convolve
 
 Upsampling = Literal["normal", "more", "most"]
 SPADENorm = Literal["instance", "batch", "syncbatch"]
-HIDDEN = 128
-"""Channels between the layout and the modulation, whatever the width of the generator."""
 UPSAMPLINGS = {"normal": 5, "more": 6, "most": 7}
 
 
@@ -34,6 +32,8 @@ class Style:
     """Normalisation that is modulated. `batch` is `syncbatch`: the statistics are those of the global batch."""
     kernel: int = 3
     """Odd size of the kernels that make the modulation of the layout."""
+    hidden: int = 128
+    """Channels between the layout and the modulation; in the official code 128 whatever the width."""
     spectral: bool = True
     """Spectral norm on the residual blocks' convolutions."""
     init: ImageInit = "xavier"
@@ -61,7 +61,7 @@ class Style:
 class SPADE(nn.Module):
     """norm(x) (1 + gamma(s)) + beta(s): normalisation modulated by the layout (paper, eq. 1).
 
-    gamma and beta are convolutions of one hidden map ReLU(conv(s)) of 128 channels; s is the layout at the size of x.
+    gamma and beta are convolutions of one hidden map ReLU(conv(s)); s is the layout at the size of x.
     """
 
     style: Style
@@ -76,7 +76,7 @@ class SPADE(nn.Module):
         else:
             normalised = BatchNorm(affine=False, name="param_free_norm")(x, train)
         at_size = nearest(layout, *x.shape[1:3])
-        hidden = nn.relu(self.style.conv(HIDDEN, size, name="shared")(at_size))
+        hidden = nn.relu(self.style.conv(self.style.hidden, size, name="shared")(at_size))
         gamma, beta = (Modulation(features, self.style, name=name)() for name in ("gamma", "beta"))
         gamma, beta = _two_convolutions(hidden, gamma, beta, size // 2)
         return normalised * (1 + gamma) + beta
@@ -102,10 +102,10 @@ class Modulation(nn.Module):
     style: Style
 
     @nn.compact
-    def __call__(self) -> tuple[Float[Array, "k k 128 c"], Float[Array, "1 1 1 c"]]:
+    def __call__(self) -> tuple[Float[Array, "k k hidden c"], Float[Array, "1 1 1 c"]]:
         size = self.style.kernel
         init = image_initialiser(self.style.init, self.style.gain)
-        kernel = self.param("kernel", init, (size, size, HIDDEN, self.features))
+        kernel = self.param("kernel", init, (size, size, self.style.hidden, self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         return kernel, bias.reshape(1, 1, 1, -1)
 

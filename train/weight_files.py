@@ -49,7 +49,7 @@ def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
     file = Path(path).expanduser()
     ending = file.suffix.lower()
     if ending not in _READERS:
-        raise _error(path, "an unknown kind of file", f"give one that ends in {', '.join(_READERS)}")
+        raise _error(path, "an unknown kind of file", f"give one that ends in {', '.join(ENDINGS)}")
     if not file.is_file():
         raise _error(path, "is a folder" if file.is_dir() else "no such file", "check the spelling")
     read, remedy = _READERS[ending]
@@ -151,4 +151,6 @@ _READERS = {
     ".pth": (read_torch, _SAVE_AGAIN),
     ".pt": (read_torch, _SAVE_AGAIN),
 }
+ENDINGS = tuple(_READERS)
+"""Of the files that `read_state_dict` reads."""
 _WRITERS = {".npz": _npz, ".safetensors": _safetensors}

@@ -16,6 +16,7 @@ from jaxmodels.patch_gan import DiscriminatorNorm
 StateDict = Mapping[str, np.ndarray]
 Path = tuple[str, ...]
 _TRUNK = re.compile(r"(fc|head_0|G_middle_\d|up_\d)(\.|$)")
+_NETWORKS = {"discriminator": re.compile(r"discriminator_\d+\."), "encoder": re.compile(r"layer\d+\.|fc_(mu|var)\.")}
 _LEAVES = {
     "weight": ("params", "kernel"),
     "weight_orig": ("params", "kernel"),
@@ -55,6 +56,18 @@ def import_network(state_dict: StateDict) -> dict:
             value = value.transpose(2, 3, 1, 0) if value.ndim == 4 else value.T
         variables[collection, *_our_modules(module), ours] = value
     return unflatten_dict(variables)
+
+
+def split_networks(state_dict: StateDict) -> dict[str, dict[str, np.ndarray]]:
+    """State dicts of several networks in one, apart: {"generator", "discriminator", "encoder"}, those that are there.
+
+    No two of the official networks share a name.
+    """
+    networks: dict[str, dict[str, np.ndarray]] = {}
+    for name, array in state_dict.items():
+        network = next((network for network, of in _NETWORKS.items() if of.match(name)), "generator")
+        networks.setdefault(network, {})[name] = array
+    return networks
 
 
 def export_network(variables: PyTree, norm: DiscriminatorNorm = "instance") -> dict[str, np.ndarray]:

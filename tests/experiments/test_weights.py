@@ -1,6 +1,6 @@
 """Weights out of runs and into runs: there and back, what serves then, and weights of something else."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import jax
@@ -11,6 +11,7 @@ from experiments import (
     cada_vae_gzsl,
     cdae_movielens,
     cli,
+    gaugan,
     gru4rec_sessions,
     gwae_3dshapes,
     multvae_movielens,
@@ -18,9 +19,11 @@ from experiments import (
     weights,
     zero_shot,
 )
+from experiments.layout_synthesis import LAYOUT
 from experiments.recommending import CATALOGUE
 from tests.experiments.commands import said_on_failure
 from train import seeds
+from train.data.layout_world import LayoutWorld
 from train.loop import save_state
 from train.run_directory import create_run, write_json
 
@@ -41,6 +44,9 @@ SMALL = {
         "model": replace(cada_vae_gzsl.QUICK.model, latent_dim=2, image_hidden=(5, 5), side_hidden=(4, 4))
     },
     gwae_3dshapes: {"model": replace(gwae_3dshapes.QUICK.model, latent_dim=2, prior="normal")},
+    gaugan: {
+        "model": replace(gaugan.QUICK.model, width=1, hidden=2, discriminator_width=2, encoder_size=8)
+    },
 }
 
 
@@ -49,6 +55,7 @@ def fresh(module, path, **changes):
     config = replace(module.QUICK, **{**SMALL[module], "seeds": 2, **changes})
     run = create_run(module.NAME, cli.to_json(config), path)
     write_json(path / CATALOGUE, {"items": ITEMS, "users": 7, "width": 6})
+    write_json(path / LAYOUT, asdict(LayoutWorld(32).layout))
     for stored in module.stored_models(run).values():
         init = seeds.over_seeds(stored.task.init, (0,), 2)
         save_state(jax.jit(init)(seeds.seed_keys(0, 2)), stored.train, stored.run)
@@ -84,6 +91,7 @@ def arrays(path):
         (multvae_movielens, "vae", {"q_layers.0.weight": (4, 5), "p_layers.1.bias": (5,)}),
         (cdae_movielens, "M1", {"inputs": (5, 3), "users": (7, 3)}),
         (gru4rec_sessions, "xe", {"Wy.weight": (5, 6), "By.weight": (5, 1)}),
+        (gaugan, "gaugan", {"discriminator_1.model4.0.bias": (1,), "up_0.norm_s.mlp_gamma.bias": (16,)}),
         (cada_vae_gzsl, "cada-vae", {"img_enc/h.weight": (5, 8), "att_dec/out.bias": (4,)}),
     ],
 )
@@ -129,6 +137,31 @@ def test_imported_weights_recommend(module, changes, tmp_path):
     found = recommend.open_recommender(tmp_path / "new", "best", None)
     assert list(found.item_ids) == ITEMS and wanted.shape == (2, 5)
     np.testing.assert_array_equal(found.scores([[0, 3], [2]]), wanted)
+
+
+def test_networks_of_several_files(tmp_path, monkeypatch, capsys):
+    """The official G and D are two files; the encoder, which none of them holds, starts afresh."""
+    folder = fresh(gaugan, tmp_path / "run")
+    call("export", folder, "--out", tmp_path / "all.npz", "--seed", 1)
+    every = arrays(tmp_path / "all.npz")
+    of_d = {name: array for name, array in every.items() if name.startswith("discriminator_")}
+    of_g = {name: every[name] for name in set(every) - set(of_d) if not name.startswith(("layer", "fc_"))}
+    np.savez(tmp_path / "G.npz", **of_g)
+    np.savez(tmp_path / "D.npz", **of_d)
+    files = ("--weights", tmp_path / "G.npz", tmp_path / "D.npz")
+    call("import", folder, *files, "--out", tmp_path / "new")
+    call("export", tmp_path / "new", "--out", tmp_path / "again.npz")
+    again = arrays(tmp_path / "again.npz")
+    assert set(again) == set(every)
+    same = {name for name in every if np.array_equal(again[name], every[name])}
+    assert same >= set(of_g) | set(of_d)
+    assert "fc_mu.weight" not in same and "layer1.weight_orig" not in same
+    twice = ("import", folder, *files, tmp_path / "D.npz", "--out", tmp_path / "twice")
+    said = said_on_failure(weights.main, twice, monkeypatch, capsys)
+    assert "D.npz" in said and "discriminator_0" in said
+    np.savez(tmp_path / "short.npz", **{name: array for name, array in of_d.items() if "_1" not in name})
+    short = ("import", folder, "--weights", tmp_path / "short.npz", "--out", tmp_path / "short")
+    assert "discriminator_1" in said_on_failure(weights.main, short, monkeypatch, capsys)
 
 
 def test_wrong_use_is_one_clear_error(tmp_path, monkeypatch, capsys):

@@ -13,7 +13,6 @@ from jaxmodels.domain_features import (
     DomainFeatures,
     as_convolution,
     as_product,
-    pairwise_maxima,
 )
 
 X = jax.random.normal(jax.random.key(0), (4, 5, 7, 3))
@@ -41,12 +40,6 @@ class Convolution(chex.TestCase):
             return self.variant(jax.grad(lambda x, k: jnp.sum(jnp.sin(form(x, k))), (0, 1)))(X, KERNEL)
 
         chex.assert_trees_all_close(gradients(as_product), gradients(as_convolution), rtol=1e-3, atol=1e-4)
-
-
-def test_maxima_of_pairs():
-    found = pairwise_maxima(X)
-    assert found.shape == (4, 2, 3, 3)
-    np.testing.assert_array_equal(found[:, 1, 2], np.asarray(X)[:, 2:4, 4:6].max((1, 2)))
 
 
 def test_statistics_are_those_of_the_batch():

@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from train.data.label_examples import Corrupt, LayoutFiles, find_layout
 from train.data.label_folders import Triples, list_folders
 from train.data.label_maps import ClassTable, minus_one, read_remap
@@ -85,7 +87,7 @@ def open_layouts(config: LayoutConfig) -> LayoutData:
     assert triples is not None, "_check requires a training set"
     instances = _uses_instances(config, preset, triples, test_triples)
     layout = find_layout(triples, table, geometry, instances, corrupt)
-    files = LayoutFiles(triples, table, geometry, layout, corrupt)
+    files = LayoutFiles(triples, table, geometry, layout, corrupt, _flags(config, ""))
     return _divide(config, files, test_triples)
 
 
@@ -135,6 +137,13 @@ def _open_triples(config: LayoutConfig, preset: Preset, prefix: Literal["", "tes
     return None if labels is None else list_folders(labels, images, instances, preset.pairing, flags)
 
 
+def _flags(config: LayoutConfig, prefix: Literal["", "test_"]) -> tuple[str, str, str]:
+    """What the label maps, photos and instance maps are named by."""
+    if config.source == "packed":
+        return (_flag(f"{prefix}path"),) * 3
+    return _flag(f"{prefix}labels"), _flag(f"{prefix}images"), _flag(f"{prefix}instances")
+
+
 def _uses_instances(config: LayoutConfig, preset: Preset, triples: Triples, test: Triples | None) -> bool:
     """Whether the layout has instances: all sets have maps, and they are not ignored."""
     if config.ignore_instances:
@@ -155,7 +164,8 @@ def _divide(config: LayoutConfig, files: LayoutFiles, test_triples: Triples | No
     split = split_indices(len(files), shares)
     train, validation, test = (LayoutPart(files, rows) for rows in split)
     if test_triples is not None:
-        test_files = replace(files, triples=test_triples)
+        test_files = replace(files, triples=test_triples, flags=_flags(config, "test_"))
+        test_files.read(np.zeros(1, int))  # what is wrong with them should be said before training
         test = LayoutPart(test_files, split_indices(len(test_files), (0.0, 0.0, 1.0)).test)
     return files_data(files, train, validation, test)
 
@@ -207,10 +217,17 @@ def _check_paths(config: LayoutConfig) -> None:
     ):
         if one in given and other not in given:
             raise UserError(_flag(other), None, f"{_flag(one)} is named", f"name {_flag(other)} too")
-    if config.source == "embedded" and config.preset != "custom":
-        raise UserError(
-            "--data.preset", config.preset, "the rendered scenes have their own", "name --data.source"
-        )
+    if config.source == "embedded":
+        _check_embedded(config)
+
+
+def _check_embedded(config: LayoutConfig) -> None:
+    """Raises UserError for settings of files."""
+    for name, default in vars(LayoutConfig()).items():
+        value = getattr(config, name)
+        if name not in ("source", "crop_size") and value != default:
+            remedy = "leave it out, or name files by --data.source"
+            raise UserError(_flag(name), value, "the rendered scenes have no such setting", remedy)
 
 
 def _flag(name: str) -> str:

@@ -61,6 +61,7 @@ class LayoutFiles:
       geometry: of training.
       layout: of every example.
       corrupt: counts what can't be read.
+      flags: what the user named the files by, for messages: of label maps, photos and instance maps.
     """
 
     triples: Triples
@@ -68,6 +69,7 @@ class LayoutFiles:
     geometry: Geometry
     layout: Layout
     corrupt: Corrupt
+    flags: tuple[str, str, str] = ("--data.labels", "--data.images", "--data.instances")
 
     @property
     def name(self) -> str:
@@ -85,15 +87,16 @@ class LayoutFiles:
           UserError: a value is no class, or the sizes of its files or of the result differ.
         """
         triple = self.triples[row]
+        of_labels, _, of_instances = self.flags
         photo = read_photo(triple.image)
-        maps = {
-            "label": self.table.to_classes(read_indices(triple.label, "--data.labels"), triple.label.name)
-        }
+        values = read_indices(triple.label, of_labels)
+        maps = {"label": self.table.to_classes(values, triple.label.name, of_labels)}
         if self.layout.instances and triple.instance is not None:
-            maps["instance"] = read_indices(triple.instance, "--data.instances")
+            maps["instance"] = read_indices(triple.instance, of_instances)
         for kind, array in maps.items():
             if array.shape != photo.size[::-1]:
-                _refuse_sizes(kind, array, triple.image.name, photo.size)
+                flag = of_labels if kind == "label" else of_instances
+                _refuse_sizes(flag, kind, array, triple.image.name, photo.size)
         geometry = self.geometry if random is not None else self.geometry.for_evaluation()
         placement = geometry.place(*photo.size, random)
         placed = {kind: place_map(array, placement) for kind, array in maps.items()}
@@ -132,9 +135,9 @@ class LayoutFiles:
             raise UserError("--data.resize-mode", self.geometry.mode, problem, remedy)
 
 
-def _refuse_sizes(kind: str, array: np.ndarray, image_name: str, size: tuple[int, int]) -> None:
+def _refuse_sizes(flag: str, kind: str, array: np.ndarray, image_name: str, size: tuple[int, int]) -> None:
     found = f"the {kind} map is {array.shape[1]} x {array.shape[0]} and the photo {size[0]} x {size[1]}"
-    raise UserError(f"--data.{kind}s", image_name, found, "give files of equal size for one example")
+    raise UserError(flag, image_name, found, "give files of equal size for one example")
 
 
 def find_layout(

@@ -121,12 +121,15 @@ class ClassTable:
                 table[value] = classes if label is None else label
         return cls(classes, dont_care, table)
 
-    def to_classes(self, values: Int[np.ndarray, "h w"], name: str) -> Int[np.ndarray, "h w"]:
+    def to_classes(
+        self, values: Int[np.ndarray, "h w"], name: str, flag: str = "--data.labels"
+    ) -> Int[np.ndarray, "h w"]:
         """The label map of a file's values.
 
         Args:
           values: as they stand in the file.
           name: of the file, for messages.
+          flag: what the user named its folder by.
 
         Raises:
           UserError: a value is no class.
@@ -134,15 +137,15 @@ class ClassTable:
         inside = (values >= 0) & (values <= LARGEST_VALUE)
         labels = np.where(inside, self.class_of[np.where(inside, values, 0)], -1).astype(np.int32)
         if (labels < 0).any():
-            self._refuse(int(values[labels < 0].min()), name)
+            self._refuse(int(values[labels < 0].min()), name, flag)
         return labels
 
-    def _refuse(self, value: int, name: str) -> None:
+    def _refuse(self, value: int, name: str, flag: str) -> None:
         problem = f"{name} holds the value {value}, which is none of the {self.classes} classes"
         remedy = "give more --data.classes, or a --data.remap table that lists the value"
         if value == UNKNOWN and not self.dont_care:
             remedy = "255 means unknown: give --data.dont-care True"
-        raise UserError("--data.labels", value, problem, remedy)
+        raise UserError(flag, value, problem, remedy)
 
 
 def minus_one(classes: int) -> dict[int, int | None]:

@@ -15,7 +15,6 @@ from jaxtyping import Array, Float, Int, PyTree, UInt8
 
 from jaxmodels.layers.augment import Draw, augment, draw
 from jaxmodels.semantics import semantics
-from jaxmodels.torch_import.spade import StateDict, check_same, import_network
 from jaxmodels.vae import reparameterise
 from objectives.adversarial import (
     generator_loss,
@@ -61,10 +60,10 @@ class StepNoise(flax.struct.PyTreeNode):
 def init_state(key: jax.Array, config: GauGANConfig, layout: Layout) -> GauGANState:
     """A fresh state. The key initialises the parameters and seeds every later update."""
     run_key, weights_key = jax.random.split(key)
-    return _fresh(init_networks(weights_key, config, layout), run_key, config)
+    return fresh_state(init_networks(weights_key, config, layout), run_key, config)
 
 
-def _fresh(networks: Mapping[str, PyTree], run_key: jax.Array, config: GauGANConfig) -> GauGANState:
+def fresh_state(networks: Mapping[str, PyTree], run_key: jax.Array, config: GauGANConfig) -> GauGANState:
     """The state before the first update of networks {name: variables}."""
     split = {name: split_collections(variables) for name, variables in networks.items()}
     params = {name: own for name, (own, _) in split.items()}
@@ -211,8 +210,6 @@ def generator_objective(
     if config.coef_features:
         stages = [[scale[:-1] for scale in side] for side in (on_fake, on_real)]
         terms["loss_features"] = config.coef_features * feature_matching(*stages)
-    if config.coef_pixels:
-        terms["loss_pixels"] = config.coef_pixels * jnp.mean(jnp.abs(fake - real))
     if perceptual is not None:
         terms["loss_vgg"] = config.coef_vgg * perceptual(fake, real)
     if posterior is not None:
@@ -329,25 +326,3 @@ def encode(
 
 def _trained(state: GauGANState, config: GauGANConfig, layout: Layout) -> Networks:
     return Networks(make_modules(config, layout), state.params, state.collections, train=False)
-
-
-def import_official(
-    state_dicts: Mapping[str, StateDict], key: jax.Array, config: GauGANConfig, layout: Layout
-) -> GauGANState:
-    """A fresh state with the official weights of some of the networks {"generator", "discriminator", "encoder"}.
-
-    Raises:
-      ValueError: a state dict is of another architecture; it names the first array that differs.
-    """
-    run_key, weights_key = jax.random.split(key)
-    init = partial(init_networks, config=config, layout=layout)
-    wanted = jax.eval_shape(init, weights_key)
-    networks = {}
-    for name, state_dict in state_dicts.items():
-        if name not in wanted:
-            raise ValueError(f"weights of the {name}, which these settings have none of")
-        networks[name] = jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), import_network(state_dict))
-        check_same(networks[name], wanted[name])
-    if len(networks) < len(wanted):
-        networks = {**jax.jit(init)(weights_key), **networks}
-    return _fresh(networks, run_key, config)

@@ -35,6 +35,8 @@ class GauGANConfig:
     """Normalisation inside SPADE; `batch` and `syncbatch` are one, over the global batch."""
     kernel: int = 3
     """Kernel size of SPADE's convolutions, odd."""
+    hidden: int = 128
+    """Channels between the layout and SPADE's gamma and beta."""
     spectral: bool = True
     """Spectral norm in the generator."""
     attention_scales: int = 1
@@ -63,8 +65,6 @@ class GauGANConfig:
     """Adversarial loss of both players."""
     coef_features: float = 10.0
     """Weight of feature matching."""
-    coef_pixels: float = 0.0
-    """Weight of the mean absolute difference of pixels, as in pix2pix (Isola et al. 2017); not in the official code."""
     coef_vgg: float = 10.0
     """Weight of the perceptual loss, which needs `vgg_weights`."""
     vgg_weights: str = ""
@@ -132,6 +132,7 @@ def _generator(config: GauGANConfig) -> nn.Module:
     style = Style(
         norm=config.norm,
         kernel=config.kernel,
+        hidden=config.hidden,
         spectral=config.spectral,
         init=config.init,
         gain=config.gain,
@@ -192,6 +193,7 @@ def check(config: GauGANConfig, layout: Layout) -> None:
     """Raises UserError for settings that no network can be made of, or that don't fit the images."""
     for name, least in (
         ("width", 2 if config.upsampling == "most" else 1),
+        ("hidden", 1),
         ("latent_dim", 1),
         ("discriminator_width", 1),
         ("discriminators", 1),
@@ -222,7 +224,6 @@ def _check_numbers(config: GauGANConfig) -> None:
         raise UserError(_flag("learning_rate"), config.learning_rate, "is no rate", "give e.g. 2e-4")
     weights = (
         "coef_features",
-        "coef_pixels",
         "coef_vgg",
         "coef_kl",
         "r1",

@@ -117,9 +117,26 @@ def test_a_test_set_without_instances(folders, tmp_path):
         open_layouts(config(folders, **changes))
 
 
-def test_a_preset_is_for_files():
-    with pytest.raises(UserError, match=r"--data.preset = coco: the rendered scenes have their own"):
-        open_layouts(LayoutConfig(preset="coco"))
+def test_a_test_set_is_checked_before_training(folders, tmp_path):
+    """Its files are named by its own flags."""
+    other = {f"test_{kind}": path for kind, path in write_folders(tmp_path, 2, 40, 32, classes=6).items()}
+    with pytest.raises(UserError, match=r"--data.test-labels = 4: .*view0.png holds the value 4"):
+        open_layouts(config(folders, **other))
+    pack = write_pack(tmp_path / "pack.npz", folders)
+    wide = {f"test_{kind}": path for kind, path in write_folders(tmp_path / "wide", 2, 40, 32, 6).items()}
+    test_pack = write_pack(tmp_path / "test.npz", {k.removeprefix("test_"): p for k, p in wide.items()})
+    with pytest.raises(UserError, match=r"--data.test-path = 4"):
+        open_layouts(
+            LayoutConfig(source="packed", path=pack, test_path=test_pack, classes=4, crop_size=16)
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("preset", "coco"), ("classes", 3), ("flip", False), ("max_corrupt", 3)]
+)
+def test_settings_of_files_are_for_files(name, value):
+    with pytest.raises(UserError, match=f"--data.{name.replace('_', '-')} = .* have no such setting"):
+        open_layouts(LayoutConfig(**{name: value}))
 
 
 @pytest.mark.parametrize(

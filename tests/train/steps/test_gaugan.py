@@ -13,6 +13,7 @@ from tests.jaxmodels.spade_goldens import Arrays, assert_close, load, nhwc, unde
 from train.layout import Layout
 from train.steps import gaugan
 from train.steps.gaugan_networks import GauGANConfig
+from train.steps.gaugan_weights import import_official
 
 NAMES = ("spade_normal", "dagan_normal", "spade_vae")
 OTHERS = [pytest.param(name, marks=pytest.mark.slow) for name in ("spade_normal", "spade_vae")]
@@ -35,7 +36,7 @@ class Golden:
         dicts = {name: under(arrays, f"{letter}/") for name, letter in NETWORKS.items()}
         if not config.vae:
             dicts.pop("encoder")
-        self.state = gaugan.import_official(dicts, jax.random.key(0), config, self.layout)
+        self.state = import_official(dicts, jax.random.key(0), config, self.layout)
         self.batch = {"label": jnp.asarray(arrays["in/label"][:, 0])}
         self.real = nhwc(arrays["in/image"])
         posterior = jnp.stack([jnp.asarray(arrays["in/eps"])] * 2) if config.vae else None
@@ -170,14 +171,3 @@ def test_what_the_networks_see() -> None:
     layout = Layout(2, dont_care=True, instances=True, height=1, width=3)
     batch = {"label": jnp.asarray([[[1, 2, 0]]]), "instance": jnp.asarray([[[5, 5, 6]]])}
     np.testing.assert_array_equal(gaugan.see(batch, layout)[0, 0], [[0, 1, 0, 0], [0, 0, 1, 1], [1, 0, 0, 1]])
-
-
-def test_weights_of_another_architecture_name_the_array() -> None:
-    config = GauGANConfig(width=1, discriminator_width=2, generator="pix2pixhd")
-    layout = Layout(3, dont_care=False, instances=False, height=32, width=32)
-    with pytest.raises(ValueError, match="weights of the encoder, which these settings have none of"):
-        gaugan.import_official({"encoder": {}}, jax.random.key(0), config, layout)
-    name = "params/discriminator_0/model0/bias"
-    short = {"discriminator": {"discriminator_0.model0.0.bias": np.zeros(3)}}
-    with pytest.raises(ValueError, match=f"{name} has shape .2,. in these settings and .3,."):
-        gaugan.import_official(short, jax.random.key(0), config, layout)
