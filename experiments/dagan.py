@@ -19,7 +19,7 @@ ABOUT = cli.About(
     name=NAME,
     paper="DAGAN: dual attention for semantic image synthesis (ACM MM 2020)",
     data="3D Shapes layouts, rendered; or folders, packed npz",
-    time="quick: not timed yet",
+    time="quick: 6 min on 2 CPU cores",
 )
 
 

@@ -23,7 +23,7 @@ ABOUT = cli.About(
     name=NAME,
     paper="SPADE / GauGAN: semantic image synthesis (CVPR 2019)",
     data="3D Shapes layouts, rendered; or folders, packed npz",
-    time="quick: 8.5 min on 2 CPU cores",
+    time="quick: 6 min on 2 CPU cores",
 )
 
 

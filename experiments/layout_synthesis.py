@@ -14,6 +14,7 @@ from experiments.feature_networks import open_perceptual
 from experiments.stored_models import Names, Stored
 from experiments.synthesis_measures import EvaluateConfig, check_evaluation, measure, open_networks
 from experiments.synthesiser import Synthesiser
+from jaxmodels.spade import latent_grid
 from train import config as train_config
 from train import devices, seeds
 from train.config import TrainConfig
@@ -124,11 +125,21 @@ def open_data(config: SynthesisConfig, device_count: int = 1) -> LayoutData:
     if config.data.preset != "custom":
         check_upsampling(config.model, config.data)
     check_evaluation(config.evaluate, data)
-    train_config.check(train_limits(config, data), device_count)
+    train_config.check(train_limits(config, data), device_count, least_batch=1)
+    check_batch(config.model, config.train.batch_size, data.layout)
     if config.train.batch_size > len(data.train):
         problem = f"exceeds the {len(data.train)} training pairs"
         raise UserError("--train.batch-size", config.train.batch_size, problem, "give a smaller one")
     return data
+
+
+def check_batch(model: GauGANConfig, size: int, layout: Layout) -> None:
+    """Raises UserError where batch norm has one value at the start of the generator."""
+    if model.generator == "pix2pixhd" or model.norm == "instance" or size > 1:
+        return
+    if latent_grid(layout.height, layout.width, model.upsampling) == (1, 1):
+        problem = f"leaves batch norm one value, where {layout.width} x {layout.height} pixels start from one"
+        raise UserError("--train.batch-size", size, problem, "give at least 2, or --model.norm instance")
 
 
 def steps_per_epoch(config: SynthesisConfig, data: LayoutData) -> int:

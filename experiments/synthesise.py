@@ -8,7 +8,7 @@ keep their size where the network can double to it; one with a style encoder mak
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from pathlib import Path
 
 import jax
@@ -60,6 +60,9 @@ class Config:
     """Official weights: the network they are of."""
 
 
+_DEFAULTS = Config(source=Path(), labels=Path(), out=Path())
+
+
 def main(argv: Sequence[str]) -> None:
     """Reads label maps, generates, writes."""
     config = runs.parse(Config, "synthesise", __doc__, argv)
@@ -92,7 +95,9 @@ def open_synthesiser(config: Config) -> tuple[Synthesiser, LayoutConfig]:
       UserError: there is no such run, or the weights are another network's.
     """
     if config.source.suffix.lower() in ENDINGS:
+        _refuse(config, ("run_seed",), "a file of weights has no such thing", "leave it out")
         return _from_weights(config)
+    _refuse(config, ("encoder", "data", "model"), "a run has its own", "leave it out, or give weights")
     run = open_run(config.source, "RUN_DIR")
     saved = cli.from_json(cli.load_experiment(run).Config, run.config)
     if not isinstance(saved, SynthesisConfig):
@@ -108,6 +113,18 @@ def open_synthesiser(config: Config) -> tuple[Synthesiser, LayoutConfig]:
         raise UserError("--run-seed", config.run_seed, "is not in this run", f"give {saved.seed} to {last}")
     data = replace(saved.data, classes=layout.classes, dont_care=layout.dont_care)
     return layout_synthesis.synthesisers(saved, layout, state)[index], data
+
+
+def _refuse(config: Config, fields: Sequence[str], problem: str, remedy: str) -> None:
+    """Raises UserError where one of the fields was given."""
+    for name in fields:
+        value, default = getattr(config, name), getattr(_DEFAULTS, name)
+        if value == default:
+            continue
+        if is_dataclass(value):
+            inner = next(key for key in vars(value) if getattr(value, key) != getattr(default, key))
+            name, value = f"{name}.{inner}", getattr(value, inner)
+        raise UserError(f"--{name.replace('_', '-')}", value, problem, remedy)
 
 
 def _from_weights(config: Config) -> tuple[Synthesiser, LayoutConfig]:
@@ -173,6 +190,9 @@ def read_maps(files: Sequence[Path], config: Config, layout: Layout, data: Layou
             raise UserError(
                 "--instances", config.instances, "are not of the labels' size", "give maps that pair"
             )
+    elif config.instances is not None:
+        problem = "the network was trained without instances"
+        raise UserError("--instances", config.instances, problem, "leave it out")
     return batch
 
 

@@ -4,8 +4,8 @@
     python -m experiments.weights import RUN_DIR --weights FILE [FILE ...] --out NEW_RUN_DIR
 
 The names and layouts of GWAE, CADA-VAE, Mult-VAE, Mult-DAE, GRU4Rec, GauGAN and DAGAN are those of their PyTorch code
-(see `jaxmodels.torch_import`); of the last two the networks that no file holds start afresh. CDAE, VBPR, DeepStyle, BPR-MF and the VAEs of images have no published ones: their
-parameters go by our own paths. `import` takes settings, data and items from RUN_DIR, which stays as it is, and makes a
+(see `jaxmodels.torch_import`); of the last two, networks that no file holds start afresh. CDAE, VBPR, DeepStyle,
+BPR-MF and the VAEs of images have no published ones: their parameters go by our own paths. `import` takes settings, data and items from RUN_DIR, which stays as it is, and makes a
 new run of that one model that has made no update: the other commands take it like any run, and --resume trains it
 further. Where the weights come from elsewhere, a run with --train.steps 1 is enough.
 """
@@ -54,7 +54,7 @@ class Import:
     run_dir: runs.RunPath
     """A run of the same settings."""
     weights: tuple[Path, ...]
-    """The file: .npz, .safetensors or .pth; or several, each with a part of the arrays (latest_net_G, _D and _E.pth)."""
+    """The file: .npz, .safetensors or .pth; or several, each with some of the arrays (latest_net_G.pth, latest_net_D.pth)."""
     out: Path
     """The new run."""
     model: str = ""
@@ -127,7 +127,9 @@ def import_weights(template: RunDirectory, stored: Stored, config: Import) -> No
         state = stored.names.insert(fresh, read_parts(config.weights))
     except ValueError as error:
         remedy = "give weights of the run's settings, or a run with theirs"
-        raise UserError("--weights", _listed(config.weights), f"are of other settings: {error}", remedy) from error
+        raise UserError(
+            "--weights", _listed(config.weights), f"are of other settings: {error}", remedy
+        ) from error
     try:
         run = create_run(template.experiment, cli.to_json(settings), config.out)
     except UserError as error:  # it names the flag of a training

@@ -37,11 +37,17 @@ RESUMABLE = (
 """Settings of `TrainConfig` that may change when a run is resumed."""
 
 
-def check(config: TrainConfig, devices: int) -> None:
-    """Raises UserError for settings that can't be trained with."""
+def check(config: TrainConfig, devices: int, least_batch: int = 2) -> None:
+    """Raises UserError for settings that can't be trained with.
+
+    Args:
+      config: the settings.
+      devices: over which a batch is divided.
+      least_batch: the smallest batch that the losses are defined on; 2 where they compare examples.
+    """
     for name, least in (
         ("steps", 1),
-        ("batch_size", 2),
+        ("batch_size", least_batch),
         ("inner_steps", 1),
         ("log_every", 1),
         ("checkpoint_every", 1),

@@ -16,7 +16,10 @@ from jaxmodels.patch_gan import DiscriminatorNorm
 StateDict = Mapping[str, np.ndarray]
 Path = tuple[str, ...]
 _TRUNK = re.compile(r"(fc|head_0|G_middle_\d|up_\d)(\.|$)")
-_NETWORKS = {"discriminator": re.compile(r"discriminator_\d+\."), "encoder": re.compile(r"layer\d+\.|fc_(mu|var)\.")}
+_NETWORKS = {
+    "discriminator": re.compile(r"discriminator_\d+\."),
+    "encoder": re.compile(r"layer\d+\.|fc_(mu|var)\."),
+}
 _LEAVES = {
     "weight": ("params", "kernel"),
     "weight_orig": ("params", "kernel"),

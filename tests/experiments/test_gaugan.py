@@ -129,6 +129,10 @@ def test_synthesise_refuses_what_does_not_fit(trained, folders, tmp_path, monkey
     np.savez(tmp_path / "weights.npz", **{"fc.weight": np.zeros((4, 4, 3, 3), np.float32)})
     weights = [tmp_path / "weights.npz", "--labels", folders / "labels", *out]
     assert "does not fit" in said_on_failure(synthesise.main, weights, monkeypatch, capsys)
+    own = (trained, "--labels", folders / "labels", *out)
+    assert "--encoder" in said_on_failure(synthesise.main, [*own, "--encoder", "E.pth"], monkeypatch, capsys)
+    seed = [*weights, "--run-seed", 1]
+    assert "--run-seed" in said_on_failure(synthesise.main, seed, monkeypatch, capsys)
 
 
 @pytest.mark.slow
@@ -148,6 +152,8 @@ def test_corrupted_files_are_counted_and_limited(folders, tmp_path, monkeypatch,
         (("--model.kernel", "2"), "--model.kernel"),
         (("--data.crop-size", "40"), "--model.upsampling"),
         (("--train.batch-size", "100"), "--train.batch-size"),
+        (("--train.batch-size", "1"), "leaves batch norm one value"),
+        (("--train.evaluate-every", "1"), "--train.evaluate-every"),
         (("--evaluate.lpips-weights", "x.npz"), "--evaluate.lpips-heads"),
         (("--model.vgg-weights", "nowhere.pth"), "nowhere.pth"),
         (("--data.labels", "nowhere"), "nowhere"),

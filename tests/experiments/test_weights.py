@@ -44,9 +44,7 @@ SMALL = {
         "model": replace(cada_vae_gzsl.QUICK.model, latent_dim=2, image_hidden=(5, 5), side_hidden=(4, 4))
     },
     gwae_3dshapes: {"model": replace(gwae_3dshapes.QUICK.model, latent_dim=2, prior="normal")},
-    gaugan: {
-        "model": replace(gaugan.QUICK.model, width=1, hidden=2, discriminator_width=2, encoder_size=8)
-    },
+    gaugan: {"model": replace(gaugan.QUICK.model, width=1, hidden=2, discriminator_width=2, encoder_size=8)},
 }
 
 

@@ -32,6 +32,13 @@ def test_each_impossible_setting_is_named(change, flag):
         check(dataclasses.replace(TrainConfig(), **change), 8)
 
 
+def test_a_batch_of_one_where_no_loss_compares_examples():
+    one = dataclasses.replace(TrainConfig(), batch_size=1)
+    check(one, 1, least_batch=1)
+    with pytest.raises(UserError, match=r"--train.batch-size = 1: does not divide over 8"):
+        check(one, 8, least_batch=1)
+
+
 def test_resumable_settings_exist():
     names = {f"train.{field.name}" for field in dataclasses.fields(TrainConfig)}
     assert set(RESUMABLE) <= names

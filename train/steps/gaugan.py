@@ -5,7 +5,6 @@ statistics and power iterations advance with every pass, also where no gradient 
 """
 
 from collections.abc import Callable, Mapping
-from functools import partial
 
 import flax.struct
 import jax

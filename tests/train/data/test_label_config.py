@@ -126,9 +126,7 @@ def test_a_test_set_is_checked_before_training(folders, tmp_path):
     wide = {f"test_{kind}": path for kind, path in write_folders(tmp_path / "wide", 2, 40, 32, 6).items()}
     test_pack = write_pack(tmp_path / "test.npz", {k.removeprefix("test_"): p for k, p in wide.items()})
     with pytest.raises(UserError, match=r"--data.test-path = 4"):
-        open_layouts(
-            LayoutConfig(source="packed", path=pack, test_path=test_pack, classes=4, crop_size=16)
-        )
+        open_layouts(LayoutConfig(source="packed", path=pack, test_path=test_pack, classes=4, crop_size=16))
 
 
 @pytest.mark.parametrize(

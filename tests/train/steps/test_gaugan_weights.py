@@ -1,4 +1,4 @@
-"""Official weights into states and out of them; the goldens of tests/train/steps/test_gaugan.py are imported by them."""
+"""Official weights into states and out of them; test_gaugan.py imports its goldens by them."""
 
 import chex
 import jax
@@ -11,7 +11,9 @@ from train.steps.gaugan_networks import GauGANConfig
 from train.steps.gaugan_weights import export_official, import_official, insert_official
 
 LAYOUT = Layout(3, dont_care=False, instances=False, height=32, width=32)
-TINY = GauGANConfig(width=1, hidden=2, discriminator_width=2, discriminators=1, vae=True, latent_dim=2, encoder_size=8)
+TINY = GauGANConfig(
+    width=1, hidden=2, discriminator_width=2, discriminators=1, vae=True, latent_dim=2, encoder_size=8
+)
 
 
 def fresh(seed: int, config: GauGANConfig = TINY) -> gaugan.GauGANState:
