@@ -5,9 +5,10 @@
 
 The names and layouts of GWAE, CADA-VAE, Mult-VAE, Mult-DAE, GRU4Rec, GauGAN and DAGAN are those of their PyTorch code
 (see `jaxmodels.torch_import`); of the last two, networks that no file holds start afresh. CDAE, VBPR, DeepStyle,
-BPR-MF and the VAEs of images have no published ones: their parameters go by our own paths. `import` takes settings, data and items from RUN_DIR, which stays as it is, and makes a
-new run of that one model that has made no update: the other commands take it like any run, and --resume trains it
-further. Where the weights come from elsewhere, a run with --train.steps 1 is enough.
+BPR-MF and the VAEs of images have no published ones: their parameters go by our own paths. `import` takes settings,
+data and items from RUN_DIR, which stays as it is, and makes a new run of that one model that has made no update: the
+other commands take it like any run, and --resume trains it further. Where the weights come from elsewhere, a run with
+--train.steps 1 is enough.
 """
 
 from collections.abc import Sequence
@@ -54,7 +55,7 @@ class Import:
     run_dir: runs.RunPath
     """A run of the same settings."""
     weights: tuple[Path, ...]
-    """The file: .npz, .safetensors or .pth; or several, each with some of the arrays (latest_net_G.pth, latest_net_D.pth)."""
+    """The file: .npz, .safetensors or .pth; or several that share no array (latest_net_G.pth, latest_net_D.pth)."""
     out: Path
     """The new run."""
     model: str = ""
