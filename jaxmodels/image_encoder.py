@@ -1,19 +1,16 @@
 """The style encoder of SPADE's VAE path: image -> q(z | image)."""
 
 import math
-from typing import Literal
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from jaxmodels.layers.image_norm import ImageNorm, normalised
 from jaxmodels.layers.initialisers import ImageInit, image_initialiser
-from jaxmodels.layers.instance_norm import instance_norm
 from jaxmodels.layers.resize import bilinear
 from jaxmodels.layers.square_convolution import Conv
 from jaxmodels.spade import leaky_relu
-
-EncoderNorm = Literal["instance", "none"]
 
 
 class ImageEncoder(nn.Module):
@@ -28,7 +25,8 @@ class ImageEncoder(nn.Module):
     width: int = 64
     latent_dim: int = 256
     size: int = 256
-    norm: EncoderNorm = "instance"
+    norm: ImageNorm = "instance"
+    spectral: bool = True
     initialiser: ImageInit = "xavier"
     gain: float = 0.02
     dtype: jnp.dtype = jnp.float32
@@ -42,9 +40,9 @@ class ImageEncoder(nn.Module):
         for i in range(round(math.log2(self.size // 4))):
             features = self.width * min(2**i, 8)
             bias = self.norm == "none"
-            conv = Conv(features, 3, 2, 1, bias, True, init, self.dtype, name=f"layer{i + 1}")
+            conv = Conv(features, 3, 2, 1, bias, self.spectral, init, self.dtype, name=f"layer{i + 1}")
             x = conv(x, train)
-            x = leaky_relu(x if self.norm == "none" else instance_norm(x))
+            x = leaky_relu(normalised(x, self.norm, train, f"layer{i + 1}_norm", self.gain))
         # In the order of the official code: channels, rows, columns.
         flat = x.transpose(0, 3, 1, 2).reshape(len(x), -1).astype(jnp.float32)
         mu, logvar = (

@@ -1,21 +1,15 @@
 """The multi-scale PatchGAN discriminator of pix2pixHD and SPADE (Wang et al. 2018, section 3.2; Park et al. 2019)."""
 
-from collections.abc import Callable
-from typing import Literal
-
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from jaxmodels.layers.batch_norm import BatchNorm
+from jaxmodels.layers.image_norm import ImageNorm, normalised
 from jaxmodels.layers.initialisers import ImageInit, image_initialiser
-from jaxmodels.layers.instance_norm import instance_norm
 from jaxmodels.layers.resize import average_pool
 from jaxmodels.layers.square_convolution import Conv
 from jaxmodels.spade import leaky_relu
 
-DiscriminatorNorm = Literal["instance", "batch", "none"]
 Features = list[list[Float[Array, "b _ _ _"]]]
 
 
@@ -27,7 +21,7 @@ class PatchDiscriminator(nn.Module):
 
     width: int = 64
     layers: int = 4
-    norm: DiscriminatorNorm = "instance"
+    norm: ImageNorm = "instance"
     spectral: bool = True
     initialiser: ImageInit = "xavier"
     gain: float = 0.02
@@ -41,28 +35,13 @@ class PatchDiscriminator(nn.Module):
             features = min(2 * features, 512)
             stride = 1 if n == self.layers - 1 else 2
             conv = self._conv(features, stride, f"model{n}", bias=self.norm == "none", spectral=self.spectral)
-            stages.append(leaky_relu(self._normalised(conv(stages[-1], train), f"model{n}_norm", train)))
+            x = normalised(conv(stages[-1], train), self.norm, train, f"model{n}_norm", self.gain)
+            stages.append(leaky_relu(x))
         return [*stages, self._conv(1, 1, f"model{self.layers}")(stages[-1])]
 
     def _conv(self, features: int, stride: int, name: str, bias: bool = True, spectral: bool = False) -> Conv:
         init = image_initialiser(self.initialiser, self.gain)
         return Conv(features, 4, stride, 2, bias, spectral, init, self.dtype, name=name)
-
-    def _normalised(self, x: jax.Array, name: str, train: bool) -> jax.Array:
-        if self.norm == "instance":
-            return instance_norm(x)
-        if self.norm == "batch":
-            return BatchNorm(scale_init=around_one(self.gain), name=name)(x, train)
-        return x
-
-
-def around_one(deviation: float) -> Callable[..., jax.Array]:
-    """N(1, deviation^2): how pix2pix starts the scales of batch norms."""
-
-    def init(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> jax.Array:
-        return 1 + deviation * jax.random.normal(key, shape, dtype)
-
-    return init
 
 
 class MultiScaleDiscriminator(nn.Module):

@@ -11,7 +11,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import PyTree
 
-from jaxmodels.patch_gan import DiscriminatorNorm
+from jaxmodels.layers.image_norm import ImageNorm
 
 StateDict = Mapping[str, np.ndarray]
 Path = tuple[str, ...]
@@ -73,7 +73,7 @@ def split_networks(state_dict: StateDict) -> dict[str, dict[str, np.ndarray]]:
     return networks
 
 
-def export_network(variables: PyTree, norm: DiscriminatorNorm = "instance") -> dict[str, np.ndarray]:
+def export_network(variables: PyTree, norm: ImageNorm = "instance") -> dict[str, np.ndarray]:
     """The inverse of `import_network`. `norm` is that of a discriminator or an encoder, whose names depend on it."""
     flat = {path: np.asarray(value) for path, value in flatten_dict(variables).items()}
     layers = {path[2] for path in flat if len(path) > 2 and re.fullmatch(r"model\d+", path[2])}
@@ -103,12 +103,14 @@ def _our_modules(module: str) -> Path:
     module = (
         module.replace("mlp_shared.0", "shared").replace("mlp_gamma", "gamma").replace("mlp_beta", "beta")
     )
-    module = re.sub(r"(model\d+)\.0\.1$", r"\1_norm", module)
+    module = re.sub(
+        r"(model\d+\.0|layer\d+)\.1$", lambda found: found[1].removesuffix(".0") + "_norm", module
+    )
     module = re.sub(r"((?:model|layer)\d+)(\.0)+$", r"\1", module)
     return (*(("trunk",) if _TRUNK.match(module) else ()), *module.split("."))
 
 
-def _official_module(modules: list[str], norm: DiscriminatorNorm, last: str) -> str:
+def _official_module(modules: list[str], norm: ImageNorm, last: str) -> str:
     module = ".".join(modules[1:] if modules[0] == "trunk" else modules)
     renamed = {"shared": "mlp_shared.0", "gamma": "mlp_gamma", "beta": "mlp_beta"}
     head, _, tail = module.rpartition(".")
@@ -116,6 +118,8 @@ def _official_module(modules: list[str], norm: DiscriminatorNorm, last: str) -> 
         return f"{head}.{renamed[tail]}"
     if re.fullmatch(r"model\d+_norm", tail):
         return f"{head}.{tail.removesuffix('_norm')}.0.1"
+    if re.fullmatch(r"layer\d+_norm", tail):
+        return f"{tail.removesuffix('_norm')}.1"
     if re.fullmatch(r"model\d+", tail):
         return f"{module}.0" if tail in ("model0", last) or norm == "none" else f"{module}.0.0"
     return f"{module}.0" if re.fullmatch(r"layer\d+", tail) and norm != "none" else module

@@ -10,10 +10,11 @@ from flax import linen as nn
 from jaxtyping import PyTree
 
 from jaxmodels.dagan import DAGANGenerator
-from jaxmodels.image_encoder import EncoderNorm, ImageEncoder
+from jaxmodels.image_encoder import ImageEncoder
 from jaxmodels.layers.augment import Augmentation
+from jaxmodels.layers.image_norm import ImageNorm
 from jaxmodels.layers.initialisers import ImageInit, image_kernel
-from jaxmodels.patch_gan import DiscriminatorNorm, MultiScaleDiscriminator, PatchDiscriminator
+from jaxmodels.patch_gan import MultiScaleDiscriminator, PatchDiscriminator
 from jaxmodels.pix2pixhd import Pix2PixHDGenerator
 from jaxmodels.spade import SPADEGenerator, SPADENorm, Style, Upsampling, latent_grid
 from objectives.adversarial import GANLoss
@@ -49,15 +50,17 @@ class GauGANConfig:
     """Number of style dimensions."""
     encoder_size: int = 256
     """Side in pixels that the encoder sees images at; a power of two. The official one needs 256."""
-    encoder_norm: EncoderNorm = "instance"
+    encoder_norm: ImageNorm = "instance"
     """Normalisation in the encoder; the official one takes the mean colours out."""
+    encoder_spectral: bool = True
+    """Spectral norm there."""
     discriminator_width: int = 64
     """Channels of the discriminator's first stage (ndf)."""
     discriminators: int = 2
     """Scales at which images are judged."""
     discriminator_layers: int = 4
     """Stages of each, the logits not counted."""
-    discriminator_norm: DiscriminatorNorm = "instance"
+    discriminator_norm: ImageNorm = "instance"
     """Normalisation of the discriminator's inner stages."""
     discriminator_spectral: bool = True
     """Spectral norm there."""
@@ -121,6 +124,7 @@ def make_modules(config: GauGANConfig, layout: Layout) -> dict[str, nn.Module]:
             config.latent_dim,
             config.encoder_size,
             config.encoder_norm,
+            config.encoder_spectral,
             config.init,
             config.gain,
             dtype,

@@ -4,14 +4,13 @@ No evaluator was published with SPADE or DAGAN but the large networks their auth
 set, this one says how much of a layout a generated image shows; its score on held-out real images is the ceiling.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import flax.struct
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Num, PyTree
 
@@ -41,7 +40,7 @@ class SegmenterConfig:
     flip: bool = True
     """Mirror every image, with its layout, with probability 1/2."""
     class_weights: tuple[float, ...] = ()
-    """Weight of the pixels of each class (see `median_frequency_weights`); () weighs all pixels alike."""
+    """Weight of the pixels of each class; () weighs all pixels alike."""
 
 
 class SegmenterState(flax.struct.PyTreeNode):
@@ -146,14 +145,3 @@ def segment(params: PyTree, images: Num[Array, "b h w 3"], config: SegmenterConf
 def pixels_of(images: Num[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
     """Bytes as numbers of [-1, 1]; floats as they are."""
     return images / 127.5 - 1 if images.dtype == jnp.uint8 else images
-
-
-def median_frequency_weights(frequencies: Sequence[float]) -> tuple[float, ...]:
-    """median(f) / f_c of each class's share f_c of the known pixels (Eigen & Fergus, ICCV 2015, section 6.3.2).
-
-    They make rare classes count as much as common ones. The paper takes the share among the images that show the class,
-    which any frequencies given here may be too. A class without pixels gets 0, and is no part of the median.
-    """
-    f = np.asarray(frequencies, np.float64)
-    weights = np.divide(np.median(f[f > 0]), f, out=np.zeros_like(f), where=f > 0)
-    return tuple(weights.tolist())

@@ -50,6 +50,8 @@ NETWORKS = {
     "discriminator-plain": (discriminator(spectral=False), (PAIR,), "instance"),
     "dagan": (DAGANGenerator(1), (LAYOUT, None), "instance"),
     "encoder": (ImageEncoder(2, 4, 64), (IMAGE,), "instance"),
+    "encoder-batch": (ImageEncoder(2, 4, 16, norm="batch", spectral=False), (IMAGE,), "batch"),
+    "encoder-none": (ImageEncoder(2, 4, 16, norm="none"), (IMAGE,), "none"),
 }
 
 
@@ -75,6 +77,19 @@ def test_official_names_of_batch_norm():
         "0.1.running_mean",
         "0.1.running_var",
     }
+
+
+def test_official_names_of_an_encoder():
+    """Its convolutions stand one level higher than a discriminator's, and alone without a norm."""
+    variables = variables_of(ImageEncoder(2, 4, 8, norm="batch", spectral=False), IMAGE)
+    kept = {
+        "layer1.0.weight",
+        *(f"layer1.1.{leaf}" for leaf in ("weight", "bias", "running_mean", "running_var")),
+    }
+    heads = {f"{head}.{leaf}" for head in ("fc_mu", "fc_var") for leaf in ("weight", "bias")}
+    assert set(export_network(variables, "batch")) == kept | heads
+    variables = variables_of(ImageEncoder(2, 4, 8, norm="none", spectral=False), IMAGE)
+    assert set(export_network(variables, "none")) == {"layer1.weight", "layer1.bias"} | heads
 
 
 def test_right_singular_vector_follows_its_kernel():

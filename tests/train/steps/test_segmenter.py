@@ -60,11 +60,6 @@ def test_class_weights_must_fit(state):
         )
 
 
-def test_weights_of_rare_classes():
-    found = segmenter.median_frequency_weights([0.5, 0.2, 0.0, 0.3])
-    np.testing.assert_allclose(found, [0.3 / 0.5, 0.3 / 0.2, 0, 1])
-
-
 def test_flips_mirror_an_image_with_its_layout():
     """About half of them; an image whose pixels tell their class still tells it."""
     label = jnp.asarray(RNG.integers(0, 3, (200, 1, 5)))
