@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+UNKNOWN = 255
+"""An unknown pixel in a label file, where it is no class."""
+
 
 @dataclass(frozen=True)
 class Layout:

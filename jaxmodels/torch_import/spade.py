@@ -76,8 +76,8 @@ def split_networks(state_dict: StateDict) -> dict[str, dict[str, np.ndarray]]:
 def export_network(variables: PyTree, norm: ImageNorm = "instance") -> dict[str, np.ndarray]:
     """The inverse of `import_network`. `norm` is that of a discriminator or an encoder, whose names depend on it."""
     flat = {path: np.asarray(value) for path, value in flatten_dict(variables).items()}
-    layers = {path[2] for path in flat if len(path) > 2 and re.fullmatch(r"model\d+", path[2])}
-    last = f"model{len(layers) - 1}"
+    stages = {part for path in flat for part in path if re.fullmatch(r"model\d+", part)}
+    last = f"model{len(stages) - 1}"
     state_dict = {}
     for (collection, *modules, leaf), value in flat.items():
         spectral = ("spectral", *modules, "u") in flat
@@ -111,18 +111,19 @@ def _our_modules(module: str) -> Path:
 
 
 def _official_module(modules: list[str], norm: ImageNorm, last: str) -> str:
-    module = ".".join(modules[1:] if modules[0] == "trunk" else modules)
-    renamed = {"shared": "mlp_shared.0", "gamma": "mlp_gamma", "beta": "mlp_beta"}
-    head, _, tail = module.rpartition(".")
-    if tail in renamed:
-        return f"{head}.{renamed[tail]}"
-    if re.fullmatch(r"model\d+_norm", tail):
-        return f"{head}.{tail.removesuffix('_norm')}.0.1"
-    if re.fullmatch(r"layer\d+_norm", tail):
-        return f"{tail.removesuffix('_norm')}.1"
-    if re.fullmatch(r"model\d+", tail):
-        return f"{module}.0" if tail in ("model0", last) or norm == "none" else f"{module}.0.0"
-    return f"{module}.0" if re.fullmatch(r"layer\d+", tail) and norm != "none" else module
+    *above, own = modules[1:] if modules[0] == "trunk" else modules
+    return ".".join([*above, _official_name(own, norm, last)])
+
+
+def _official_name(own: str, norm: ImageNorm, last: str) -> str:
+    """Of a module with parameters inside the one above it; a convolution and its norm are parts of a sequence."""
+    numbered = re.fullmatch(r"(model|layer)(\d+)(_norm)?", own)
+    if numbered is None:
+        return {"shared": "mlp_shared.0", "gamma": "mlp_gamma", "beta": "mlp_beta"}.get(own, own)
+    stage = f"{numbered[1]}{numbered[2]}" + (".0" if numbered[1] == "model" else "")
+    if numbered[3]:
+        return f"{stage}.1"
+    return stage if own in ("model0", last) or norm == "none" else f"{stage}.0"
 
 
 def _official_leaf(collection: str, leaf: str, spectral: bool) -> str:

@@ -14,9 +14,8 @@ from jaxtyping import Int
 from PIL import Image
 
 from train.errors import UserError
+from train.layout import UNKNOWN
 
-UNKNOWN = 255
-"""An unknown pixel in the label files of the published sets."""
 LARGEST_VALUE = 2**16 - 1
 INDEX_MODES = ("P", "L", "1", "I", "I;16", "I;16B", "I;16L", "I;16N")
 """Pillow's names of one-channel images; of a palette image (P) the index is the class, whatever its colour."""

@@ -26,7 +26,7 @@ from objectives.adversarial import (
 from objectives.elbo import kl_standard_normal
 from objectives.feature_matching import feature_matching
 from train.devices import across_devices
-from train.layout import Layout
+from train.layout import UNKNOWN, Layout
 from train.steps.autoencoder import Metrics, Networks, gradient_norm, split_collections
 from train.steps.gaugan_networks import GauGANConfig, init_networks, make_modules
 
@@ -294,9 +294,14 @@ def _penalties(
 
 
 def see(batch: Batch, layout: Layout) -> Float[Array, "b h w s"]:
-    """What the networks see of the label and instance maps of a batch."""
-    classes = layout.classes + layout.dont_care
-    return semantics(batch["label"], classes, batch["instance"] if layout.instances else None)
+    """What the networks see of the label and instance maps of a batch.
+
+    Unknown pixels are label L in a batch; 255, which they are in files, is taken for it where it is no class.
+    """
+    label, classes = batch["label"], layout.classes + layout.dont_care
+    if layout.dont_care and layout.classes <= UNKNOWN:
+        label = jnp.where(label == UNKNOWN, layout.classes, label)
+    return semantics(label, classes, batch["instance"] if layout.instances else None)
 
 
 def signed_pixels(image: UInt8[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:

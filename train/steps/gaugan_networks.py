@@ -201,7 +201,7 @@ def check(config: GauGANConfig, layout: Layout) -> None:
         ("latent_dim", 1),
         ("discriminator_width", 1),
         ("discriminators", 1),
-        ("discriminator_layers", 2),
+        ("discriminator_layers", 1),
         ("discriminator_steps", 1),
         ("attention_scales", 1),
     ):

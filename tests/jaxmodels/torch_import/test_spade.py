@@ -9,6 +9,7 @@ import pytest
 from jaxmodels.dagan import DAGANGenerator
 from jaxmodels.image_encoder import ImageEncoder
 from jaxmodels.patch_gan import MultiScaleDiscriminator, PatchDiscriminator
+from jaxmodels.spade import SPADE, Style
 from jaxmodels.torch_import.spade import check_same, export_network, import_network
 from tests.jaxmodels.spade_goldens import load, under
 
@@ -48,6 +49,8 @@ NETWORKS = {
     "discriminator-batch": (discriminator("batch"), (PAIR,), "batch"),
     "discriminator-none": (discriminator("none"), (PAIR,), "none"),
     "discriminator-plain": (discriminator(spectral=False), (PAIR,), "instance"),
+    "one-scale": (PatchDiscriminator(4, layers=2, norm="batch"), (PAIR,), "batch"),
+    "layer": (SPADE(Style(hidden=3)), (IMAGE, LAYOUT), "instance"),
     "dagan": (DAGANGenerator(1), (LAYOUT, None), "instance"),
     "encoder": (ImageEncoder(2, 4, 64), (IMAGE,), "instance"),
     "encoder-batch": (ImageEncoder(2, 4, 16, norm="batch", spectral=False), (IMAGE,), "batch"),

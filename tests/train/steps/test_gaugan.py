@@ -170,4 +170,9 @@ def test_what_the_networks_see() -> None:
     """Known classes, unknown pixels, then the edges of instances."""
     layout = Layout(2, dont_care=True, instances=True, height=1, width=3)
     batch = {"label": jnp.asarray([[[1, 2, 0]]]), "instance": jnp.asarray([[[5, 5, 6]]])}
-    np.testing.assert_array_equal(gaugan.see(batch, layout)[0, 0], [[0, 1, 0, 0], [0, 0, 1, 1], [1, 0, 0, 1]])
+    seen = [[0, 1, 0, 0], [0, 0, 1, 1], [1, 0, 0, 1]]
+    np.testing.assert_array_equal(gaugan.see(batch, layout)[0, 0], seen)
+    as_in_files = {**batch, "label": jnp.asarray([[[1, 255, 0]]])}
+    np.testing.assert_array_equal(gaugan.see(as_in_files, layout)[0, 0], seen)
+    many = Layout(300, dont_care=True, instances=False, height=1, width=3)
+    assert gaugan.see(as_in_files, many)[0, 0, 1].argmax() == 255

@@ -42,7 +42,7 @@ def test_good_settings_pass(settings: dict, layout: Layout) -> None:
     [
         ({"upsampling": "most", "width": 1}, with_size(128, 128), "--model.width = 1: "),
         ({"width": 0}, LAYOUT, "--model.width = 0: "),
-        ({"discriminator_layers": 1}, LAYOUT, "--model.discriminator-layers = 1: "),
+        ({"discriminator_layers": 0}, LAYOUT, "--model.discriminator-layers = 0: "),
         ({"discriminator_steps": 0}, LAYOUT, "--model.discriminator-steps = 0: "),
         ({"attention_scales": 0}, LAYOUT, "--model.attention-scales = 0: "),
         ({"kernel": 4}, LAYOUT, "--model.kernel = 4: "),
