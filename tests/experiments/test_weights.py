@@ -89,7 +89,10 @@ def arrays(path):
         (multvae_movielens, "vae", {"q_layers.0.weight": (4, 5), "p_layers.1.bias": (5,)}),
         (cdae_movielens, "M1", {"inputs": (5, 3), "users": (7, 3)}),
         (gru4rec_sessions, "xe", {"Wy.weight": (5, 6), "By.weight": (5, 1)}),
-        (gaugan, "gaugan", {"discriminator_1.model4.0.bias": (1,), "up_0.norm_s.mlp_gamma.bias": (16,)}),
+        pytest.param(
+            *(gaugan, "gaugan", {"discriminator_1.model4.0.bias": (1,), "up_0.norm_s.mlp_gamma.bias": (16,)}),
+            marks=pytest.mark.slow,
+        ),
         (cada_vae_gzsl, "cada-vae", {"img_enc/h.weight": (5, 8), "att_dec/out.bias": (4,)}),
     ],
 )
