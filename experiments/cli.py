@@ -170,7 +170,9 @@ def open_or_create(
     settings = to_json(config)
     if run is None:
         return create_run(name, settings, config.run_dir)
-    check_resume(run.config, settings, (*changeable, *NOT_SETTINGS))
+    # A setting that the run's version did not have yet is at its default.
+    saved = to_json(from_json(type(config), run.config))
+    check_resume(saved, settings, (*changeable, *NOT_SETTINGS))
     return run
 
 

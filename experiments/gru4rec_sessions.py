@@ -219,6 +219,7 @@ def stored_models(run: RunDirectory) -> dict[str, Stored]:
             task(system, items),
             "last",
             published(export_state_dict, import_state_dict),
+            (recommending.CATALOGUE,),
         )
         for system in systems(config)
     }

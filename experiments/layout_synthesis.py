@@ -11,7 +11,7 @@ import numpy as np
 
 from experiments import cli, synthesis_report
 from experiments.feature_networks import open_perceptual
-from experiments.stored_models import Names, Stored
+from experiments.stored_models import Names, Stored, own
 from experiments.synthesis_measures import EvaluateConfig, check_evaluation, measure, open_networks
 from experiments.synthesiser import Synthesiser
 from jaxmodels.spade import latent_grid
@@ -229,11 +229,14 @@ def load(run: RunDirectory, config: SynthesisConfig, layout: Layout, which: Whic
 
 
 def stored_models(experiment: Experiment, run: RunDirectory) -> dict[str, Stored]:
-    """The networks of a run, with the official names."""
+    """The networks of a run, with the official names where there are any."""
     config = cli.from_json(experiment.config, run.config)
     layout = saved_layout(run)
-    names = Names(partial(export_official, config=config.model), insert_official)
-    return {experiment.name: Stored(run, config, config.train, task(config, layout), "last", names)}
+    # pix2pixHD's own names are not known here.
+    official = Names(partial(export_official, config=config.model), insert_official)
+    names = own() if config.model.generator == "pix2pixhd" else official
+    what = task(config, layout)
+    return {experiment.name: Stored(run, config, config.train, what, "last", names, (LAYOUT,))}
 
 
 def saved_layout(run: RunDirectory) -> Layout:

@@ -293,7 +293,7 @@ def stored(
     serves: Which = "best" if setting.protocol == "strong" else "last"
     stage = run.in_stage(stages(system, setting)[1])
     what = task(system, setting.criterion, items, width)
-    return Stored(stage, config, config.train, what, serves, Names(export, insert))
+    return Stored(stage, config, config.train, what, serves, Names(export, insert), (CATALOGUE,))
 
 
 def seed_index(config: cli.RunConfig, seed: int | None) -> int:

@@ -38,6 +38,7 @@ class Stored(NamedTuple):
       task: what was trained.
       serves: the checkpoint that the run's own commands take.
       names: of its weights.
+      files: in the run's folder, that a run of these weights needs too.
     """
 
     run: RunDirectory
@@ -46,6 +47,7 @@ class Stored(NamedTuple):
     task: Task
     serves: Which
     names: Names
+    files: tuple[str, ...] = ()
 
 
 def published(

@@ -20,6 +20,7 @@ from experiments.feature_networks import FeatureNetwork, open_features, open_lpi
 from experiments.synthesiser import Synthesiser
 from jaxmodels.features.lpips import Backbone
 from train.data import layout_world
+from train.data.label_examples import LayoutFiles
 from train.data.layout_parts import Batch, LayoutData, LayoutPart
 from train.errors import UserError
 from train.layout import Layout
@@ -173,9 +174,8 @@ def read(part: LayoutPart, limit: int) -> Batch:
         for padded in part.batches(min(64, len(part)), limit)
     ]
     if not any(len(batch["label"]) for batch in batches):
-        raise UserError(
-            "--data.test-images", len(part), "are the pairs, and none can be read", "replace them"
-        )
+        flag = part.source.flags[1] if isinstance(part.source, LayoutFiles) else "--data.source"
+        raise UserError(flag, len(part), "are the pairs, and none can be read", "replace them")
     return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
 

@@ -20,9 +20,10 @@ from experiments import cli, layout_synthesis, runs
 from experiments.layout_synthesis import SynthesisConfig
 from experiments.runs import RunPath
 from experiments.synthesiser import Synthesiser
+from jaxmodels.torch_import.spade import split_networks
 from train.data.label_config import LayoutConfig, chosen, class_table
 from train.data.label_folders import SUFFIXES, natural
-from train.data.label_maps import Encoded, UnreadableError, read_indices, read_photo
+from train.data.label_maps import ClassTable, Encoded, UnreadableError, read_indices, read_photo
 from train.data.layout_parts import Batch
 from train.errors import UserError
 from train.layout import Layout
@@ -31,13 +32,16 @@ from train.steps.gaugan_networks import GauGANConfig, check
 from train.steps.gaugan_weights import import_official
 from train.weight_files import ENDINGS, read_state_dict
 
+READ = ("preset", "classes", "dont_care", "remap", "resize_mode", "load_size", "crop_size", "aspect_ratio")
+"""Settings of the data that say what official weights are of."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """Images for label maps."""
 
     source: RunPath
-    """A run of gaugan or dagan, or a file with the generator's official weights."""
+    """A run of gaugan or dagan, or a file with official weights: the generator's, or those of all networks."""
     labels: Path
     """Folder of label maps: integers or palette indices, one class each."""
     out: Path
@@ -96,9 +100,13 @@ def open_synthesiser(config: Config) -> tuple[Synthesiser, LayoutConfig]:
     """
     if config.source.suffix.lower() in ENDINGS:
         _refuse(config, ("run_seed",), "a file of weights has no such thing", "leave it out")
+        _refuse(_without(config, READ), ("data",), "is for training", "leave it out")
         return _from_weights(config)
-    _refuse(config, ("encoder", "data", "model"), "a run has its own", "leave it out, or give weights")
+    if config.source.is_file():
+        remedy = f"give a run, or weights that end in {', '.join(ENDINGS)}"
+        raise UserError("RUN_DIR_OR_WEIGHTS", config.source, "an unknown kind of file", remedy)
     run = open_run(config.source, "RUN_DIR")
+    _refuse(config, ("encoder", "data", "model"), "a run has its own", "leave it out, or give weights")
     saved = cli.from_json(cli.load_experiment(run).Config, run.config)
     if not isinstance(saved, SynthesisConfig):
         remedy = "give a run of gaugan or dagan"
@@ -113,6 +121,13 @@ def open_synthesiser(config: Config) -> tuple[Synthesiser, LayoutConfig]:
         raise UserError("--run-seed", config.run_seed, "is not in this run", f"give {saved.seed} to {last}")
     data = replace(saved.data, classes=layout.classes, dont_care=layout.dont_care)
     return layout_synthesis.synthesisers(saved, layout, state)[index], data
+
+
+def _without(config: Config, names: Sequence[str]) -> Config:
+    """With these settings of the data at their defaults."""
+    return replace(
+        config, data=replace(config.data, **{name: getattr(_DEFAULTS.data, name) for name in names})
+    )
 
 
 def _refuse(config: Config, fields: Sequence[str], problem: str, remedy: str) -> None:
@@ -134,11 +149,12 @@ def _from_weights(config: Config) -> tuple[Synthesiser, LayoutConfig]:
     layout = Layout(preset.classes, preset.dont_care, instances, height, preset.crop_size)
     check(config.model, layout)
     layout_synthesis.check_upsampling(config.model, config.data)
-    if config.style is not None and config.encoder is None:
-        raise UserError("--style", config.style, "needs a style encoder", "name its weights by --encoder")
-    dicts = {"generator": read_state_dict(config.source)}
+    dicts = split_networks(read_state_dict(config.source))
+    dicts.pop("discriminator", None)
     if config.encoder is not None:
         dicts["encoder"] = read_state_dict(config.encoder)
+    if config.style is not None and "encoder" not in dicts:
+        raise UserError("--style", config.style, "needs a style encoder", "name its weights by --encoder")
     try:
         state = import_official(dicts, jax.random.key(config.seed), config.model, layout)
     except ValueError as error:
@@ -176,7 +192,7 @@ def check_out(config: Config, files: Sequence[Path]) -> None:
 def read_maps(files: Sequence[Path], config: Config, layout: Layout, data: LayoutConfig) -> Batch:
     """The label maps, and instance maps, of one call, all of one size."""
     table = class_table(data)
-    labels = [table.to_classes(_indices("--labels", path), str(path)) for path in files]
+    labels = [_classes(table, path) for path in files]
     batch = {"label": _stacked("--labels", files, labels)}
     if layout.instances:
         if config.instances is None:
@@ -194,6 +210,14 @@ def read_maps(files: Sequence[Path], config: Config, layout: Layout, data: Layou
         problem = "the network was trained without instances"
         raise UserError("--instances", config.instances, problem, "leave it out")
     return batch
+
+
+def _classes(table: ClassTable, path: Path) -> Int[np.ndarray, "h w"]:
+    try:
+        return table.to_classes(_indices("--labels", path), path.name, "--labels")
+    except UserError as error:
+        remedy = "give maps of the classes that the network was trained on"
+        raise UserError("--labels", path, error.problem, remedy) from error
 
 
 def _indices(flag: str, path: Path) -> Int[np.ndarray, "h w"]:

@@ -1,10 +1,11 @@
 """Weights of a trained run to a file under their published names, and weights of a file into a run.
 
     python -m experiments.weights export RUN_DIR --out FILE
-    python -m experiments.weights import RUN_DIR --weights FILE [FILE ...] --out NEW_RUN_DIR
+    python -m experiments.weights import RUN_DIR --weights FILE [--weights FILE ...] --out NEW_RUN_DIR
 
 The names and layouts of GWAE, CADA-VAE, Mult-VAE, Mult-DAE, GRU4Rec, GauGAN and DAGAN are those of their PyTorch code
-(see `jaxmodels.torch_import`); of the last two, networks that no file holds start afresh. CDAE, VBPR, DeepStyle,
+(see `jaxmodels.torch_import`). Of the last two, one file has all networks, whose names differ (discriminator_*;
+layer*, fc_mu, fc_var; the generator's), and networks that no file holds start afresh. CDAE, VBPR, DeepStyle,
 BPR-MF and the VAEs of images have no published ones: their parameters go by our own paths. `import` takes settings,
 data and items from RUN_DIR, which stays as it is, and makes a new run of that one model that has made no update: the
 other commands take it like any run, and --resume trains it further. Where the weights come from elsewhere, a run with
@@ -21,8 +22,7 @@ import numpy as np
 import tyro
 
 from experiments import cli, runs
-from experiments.layout_synthesis import LAYOUT
-from experiments.recommending import CATALOGUE, seed_index
+from experiments.recommending import seed_index
 from experiments.stored_models import Stored
 from train import seeds
 from train.atomic import write_atomically
@@ -54,8 +54,8 @@ class Import:
 
     run_dir: runs.RunPath
     """A run of the same settings."""
-    weights: tuple[Path, ...]
-    """The file: .npz, .safetensors or .pth; or several that share no array (latest_net_G.pth, latest_net_D.pth)."""
+    weights: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction]
+    """The file: .npz, .safetensors or .pth. Again for each of several that share no array (latest_net_G, _D and _E)."""
     out: Path
     """The new run."""
     model: str = ""
@@ -135,19 +135,28 @@ def import_weights(template: RunDirectory, stored: Stored, config: Import) -> No
         run = create_run(template.experiment, cli.to_json(settings), config.out)
     except UserError as error:  # it names the flag of a training
         raise UserError("--out", config.out, error.problem, "name another folder") from error
-    for name in (CATALOGUE, LAYOUT):
-        if (template.path / name).is_file():
-            write_atomically(run.path / name, (template.path / name).read_bytes())
+    for name in stored.files:
+        write_atomically(run.path / name, (template.path / name).read_bytes())
     save_state(jax.tree.map(lambda a: a[None], state), stored.train, run.in_stage(stored.run.stage))
+    if afresh := untouched(fresh, state):
+        cli.say(f"of no file, and so afresh: {', '.join(afresh)}")
     cli.say(f"run directory: {run.path}")
+
+
+def untouched(before: Any, after: Any) -> list[str]:
+    """The networks whose parameters are the same objects in both states."""
+    parts = before.params if isinstance(before.params, dict) else {}
+    return [name for name, part in parts.items() if after.params[name] is part]
 
 
 def read_parts(files: Sequence[Path]) -> dict[str, np.ndarray]:
     """The arrays of all files.
 
     Raises:
-      UserError: one can't be read, or two hold an array of the same name.
+      UserError: there is none, one can't be read, or two hold an array of the same name.
     """
+    if not files:
+        raise UserError("--weights", None, "names no file", "give --weights FILE")
     arrays: dict[str, np.ndarray] = {}
     for file in files:
         more = read_state_dict(file)

@@ -113,7 +113,7 @@ TESTED_THROUGH_OTHERS = {
     *(
         f"experiments.{name}" for name in ("dagan", "layout_synthesis", "synthesiser", "synthesise")
     ),  # test_gaugan
-    *(f"experiments.synthesis_{name}" for name in ("measures", "report")),  # test_gaugan
+    "experiments.synthesis_measures",  # test_gaugan
     "experiments.feature_networks",  # test_gaugan
     *(f"experiments.mi_minimisation_{name}" for name in ("stages", "measures", "report")),
 }

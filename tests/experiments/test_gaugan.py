@@ -6,14 +6,21 @@ The training program alone takes a minute to compile, whatever its size: what tr
 import json
 import shutil
 import signal
+from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from experiments import cli, dagan, evaluate, gaugan, layout_synthesis, synthesise
 from tests.experiments.commands import run, said_on_failure, start, wait_for
+from train.errors import UserError
+from train.layout import Layout
 from train.run_directory import open_run
+from train.steps.gaugan import init_state
+from train.steps.gaugan_networks import GauGANConfig
+from train.steps.gaugan_weights import export_official
 
 SIDE = 32
 TINY = (
@@ -129,10 +136,56 @@ def test_synthesise_refuses_what_does_not_fit(trained, folders, tmp_path, monkey
     np.savez(tmp_path / "weights.npz", **{"fc.weight": np.zeros((4, 4, 3, 3), np.float32)})
     weights = [tmp_path / "weights.npz", "--labels", folders / "labels", *out]
     assert "does not fit" in said_on_failure(synthesise.main, weights, monkeypatch, capsys)
-    own = (trained, "--labels", folders / "labels", *out)
-    assert "--encoder" in said_on_failure(synthesise.main, [*own, "--encoder", "E.pth"], monkeypatch, capsys)
-    seed = [*weights, "--run-seed", 1]
-    assert "--run-seed" in said_on_failure(synthesise.main, seed, monkeypatch, capsys)
+    assert "--encoder" in said("--labels", labels, "--encoder", "E.pth")
+    assert "--data.classes = 9" in said("--labels", labels, "--data.classes", 9)
+
+
+WEIGHTS_OF = ("--data.classes", "3", "--data.crop-size", str(SIDE), "--data.resize-mode", "resize_and_crop")
+NETWORK = GauGANConfig(width=1, hidden=2, discriminator_width=2, vae=True, latent_dim=2, encoder_size=8)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """All networks in one file, as `experiments.weights export` writes it."""
+    layout = Layout(3, dont_care=False, instances=False, height=SIDE, width=SIDE)
+    state = jax.jit(lambda key: init_state(key, NETWORK, layout))(jax.random.key(0))
+    file = tmp_path_factory.mktemp("weights") / "all.npz"
+    np.savez(file, **export_official(state, NETWORK))
+    return file
+
+
+def from_weights(file, labels, *more):
+    """The command on a file of weights."""
+    of = ("--model.width", 1, "--model.hidden", 2, "--model.vae", "--model.latent-dim", 2)
+    arguments = (file, "--labels", labels, *WEIGHTS_OF, *of, "--model.encoder-size", 8, *more)
+    return [str(argument) for argument in arguments]
+
+
+def test_synthesise_takes_what_was_exported(exported, folders, tmp_path):
+    """The file holds a discriminator and the encoder of --style too."""
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    for i in range(3):
+        Image.fromarray(np.full((SIDE, SIDE), i, np.uint8)).save(labels / f"{i}.png")
+    synthesise.main(from_weights(exported, labels, "--out", tmp_path / "out"))
+    style = ("--style", folders / "images" / "1.png")
+    synthesise.main(from_weights(exported, labels, *style, "--out", tmp_path / "styled"))
+    drawn, styled = (np.asarray(Image.open(tmp_path / out / "0.png")) for out in ("out", "styled"))
+    assert drawn.shape == styled.shape == (SIDE, SIDE, 3) and (drawn != styled).any()
+
+
+def test_synthesise_refuses_what_it_would_ignore(exported, folders, tmp_path, monkeypatch, capsys):
+    def said(*more):
+        arguments = from_weights(exported, folders / "labels", "--out", tmp_path / "out", *more)
+        return said_on_failure(synthesise.main, arguments, monkeypatch, capsys)
+
+    assert "--run-seed = 1" in said("--run-seed", 1)
+    assert "--data.validation-share = 0.3: is for training" in said("--data.validation-share", 0.3)
+    assert "give maps of the classes" in said()  # unknown pixels
+    other = tmp_path / "G.ckpt"
+    other.write_bytes(b"")
+    arguments = [other, "--labels", folders / "labels", "--out", tmp_path / "out", "--data.preset", "coco"]
+    assert "an unknown kind of file" in said_on_failure(synthesise.main, arguments, monkeypatch, capsys)
 
 
 @pytest.mark.slow
@@ -152,7 +205,6 @@ def test_corrupted_files_are_counted_and_limited(folders, tmp_path, monkeypatch,
         (("--model.kernel", "2"), "--model.kernel"),
         (("--data.crop-size", "40"), "--model.upsampling"),
         (("--train.batch-size", "100"), "--train.batch-size"),
-        (("--train.batch-size", "1"), "leaves batch norm one value"),
         (("--train.evaluate-every", "1"), "--train.evaluate-every"),
         (("--evaluate.lpips-weights", "x.npz"), "--evaluate.lpips-heads"),
         (("--model.vgg-weights", "nowhere.pth"), "nowhere.pth"),
@@ -164,6 +216,16 @@ def test_bad_input_is_one_clear_error(arguments, words, folders, tmp_path, monke
     more = ("--train.steps", 2, "--run-dir", tmp_path / "run", *arguments)
     assert words in said_on_failure(gaugan.main, flags(folders, *more), monkeypatch, capsys)
     assert not list(tmp_path.glob("run/checkpoints/last/*"))
+
+
+def test_a_batch_of_one_needs_more_than_one_position():
+    """Batch norm has one value where the generator starts from one pixel."""
+    layout = Layout(3, dont_care=False, instances=False, height=SIDE, width=SIDE)
+    with pytest.raises(UserError, match=r"--train.batch-size = 1: leaves batch norm one value"):
+        layout_synthesis.check_batch(NETWORK, 1, layout)
+    layout_synthesis.check_batch(NETWORK, 2, layout)
+    layout_synthesis.check_batch(replace(NETWORK, norm="instance"), 1, layout)
+    layout_synthesis.check_batch(NETWORK, 1, replace(layout, width=2 * SIDE))
 
 
 def test_dagan_is_gaugan_with_attention():

@@ -73,7 +73,7 @@ class LayoutConfig:
 
 
 def open_layouts(config: LayoutConfig) -> LayoutData:
-    """Opens the data: lists, pairs and checks names, and reads one photo.
+    """Opens the data: lists, pairs and checks names, and reads a photo, and an example of a test set of its own.
 
     Raises:
       UserError: settings that don't fit together, folders or files that are missing, empty or do not pair.
@@ -86,7 +86,7 @@ def open_layouts(config: LayoutConfig) -> LayoutData:
     triples, test_triples = _open_triples(config, preset, ""), _open_triples(config, preset, "test_")
     assert triples is not None, "_check requires a training set"
     instances = _uses_instances(config, preset, triples, test_triples)
-    layout = find_layout(triples, table, geometry, instances, corrupt)
+    layout = find_layout(triples, table, geometry, instances, corrupt, _flags(config, "")[1])
     files = LayoutFiles(triples, table, geometry, layout, corrupt, _flags(config, ""))
     return _divide(config, files, test_triples)
 
@@ -137,6 +137,17 @@ def _open_triples(config: LayoutConfig, preset: Preset, prefix: Literal["", "tes
     return None if labels is None else list_folders(labels, images, instances, preset.pairing, flags)
 
 
+def check_first(files: LayoutFiles) -> None:
+    """Reads the first example that can be read, so that a mistake about all of them is told before training.
+
+    Raises:
+      UserError: it is not what it should be, or too many can't be read.
+    """
+    for row in range(len(files)):
+        if files.read(np.array([row]))[1].any():
+            return
+
+
 def _flags(config: LayoutConfig, prefix: Literal["", "test_"]) -> tuple[str, str, str]:
     """What the label maps, photos and instance maps are named by."""
     if config.source == "packed":
@@ -165,7 +176,7 @@ def _divide(config: LayoutConfig, files: LayoutFiles, test_triples: Triples | No
     train, validation, test = (LayoutPart(files, rows) for rows in split)
     if test_triples is not None:
         test_files = replace(files, triples=test_triples, flags=_flags(config, "test_"))
-        test_files.read(np.zeros(1, int))  # what is wrong with them should be said before training
+        check_first(test_files)
         test = LayoutPart(test_files, split_indices(len(test_files), (0.0, 0.0, 1.0)).test)
     return files_data(files, train, validation, test)
 

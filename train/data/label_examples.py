@@ -141,7 +141,12 @@ def _refuse_sizes(flag: str, kind: str, array: np.ndarray, image_name: str, size
 
 
 def find_layout(
-    triples: Triples, table: ClassTable, geometry: Geometry, instances: bool, corrupt: Corrupt
+    triples: Triples,
+    table: ClassTable,
+    geometry: Geometry,
+    instances: bool,
+    corrupt: Corrupt,
+    flag: str = "--data.images",
 ) -> Layout:
     """The layout of a data set, its size from the first example whose photo can be read.
 
@@ -160,4 +165,4 @@ def find_layout(
         return Layout(
             table.classes, table.dont_care, instances, placement.final_height, placement.final_width, names
         )
-    raise UserError("--data.images", triples.name, "no photo of it can be read", "give image files")
+    raise UserError(flag, triples.name, "no photo of it can be read", "give image files")

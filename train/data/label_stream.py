@@ -161,6 +161,5 @@ class LayoutStream:
             for error in (self._errors[self._row(position + i)] for i in range(count)):
                 self._files.corrupt.add(error.name, error.reason)
             if count == len(self._rows):
-                raise UserError(
-                    "--data.images", self._files.name, "no example can be read", "give image files"
-                )
+                flag = self._files.flags[1]
+                raise UserError(flag, self._files.name, "no example can be read", "give image files")

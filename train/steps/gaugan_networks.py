@@ -92,7 +92,7 @@ class GauGANConfig:
     init: ImageInit = "xavier"
     """Initialisation of kernels."""
     gain: float = 0.02
-    """Its gain, or standard deviation."""
+    """Its gain, or standard deviation; also the standard deviation, around 1, of the scales of batch norm."""
     augment: tuple[Augmentation, ...] = ()
     """Differentiable augmentation of what the discriminator sees, for small sets."""
     remat: bool = False
