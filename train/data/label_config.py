@@ -151,7 +151,8 @@ def check_first(files: LayoutFiles) -> None:
 def _flags(config: LayoutConfig, prefix: Literal["", "test_"]) -> tuple[str, str, str]:
     """What the label maps, photos and instance maps are named by."""
     if config.source == "packed":
-        return (_flag(f"{prefix}path"),) * 3
+        path = _flag(f"{prefix}path")
+        return path, path, path
     return _flag(f"{prefix}labels"), _flag(f"{prefix}images"), _flag(f"{prefix}instances")
 
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from jaxmodels.layers.image_norm import ImageNorm
 from jaxmodels.torch_import.spade import (
     StateDict,
     check_same,
@@ -59,7 +60,7 @@ def export_official(state: GauGANState, config: GauGANConfig) -> dict[str, np.nd
 
     The discriminator's names begin with discriminator_, the encoder's with layer and fc_mu or fc_var.
     """
-    norms = {"discriminator": config.discriminator_norm, "encoder": config.encoder_norm}
+    norms: dict[str, ImageNorm] = {"discriminator": config.discriminator_norm, "encoder": config.encoder_norm}
     arrays: dict[str, np.ndarray] = {}
     for name, variables in _networks(state).items():
         arrays |= export_network(jax.device_get(variables), norms.get(name, "instance"))
