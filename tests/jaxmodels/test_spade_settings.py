@@ -86,7 +86,8 @@ def layouts(height: int, width: int) -> np.ndarray:
         pytest.param(SPADEGenerator(2, "most", Style(hidden=4)), (128, 128), None, marks=SLOW),
         pytest.param(SPADEGenerator(1, "normal", Style(**PLAIN | {"kernel": 5})), (64, 32), 3, marks=SLOW),
         pytest.param(SPADEGenerator(1, "normal", Style(norm="instance", kernel=1)), (32, 32), 3, marks=SLOW),
-        pytest.param(DAGANGenerator(3, "more", Style(hidden=4)), (64, 64), None, marks=SLOW),
+        # Not 64 x 64: batch norm of two values divides their rounding by their difference.
+        pytest.param(DAGANGenerator(3, "more", Style(hidden=4)), (64, 128), None, marks=SLOW),
         pytest.param(DAGANGenerator(1, "normal", Style(**PLAIN), spatial_size=7), (32, 64), 2, marks=SLOW),
     ],
 )
