@@ -161,6 +161,7 @@ def from_weights(file, labels, *more):
     return [str(argument) for argument in arguments]
 
 
+@pytest.mark.slow
 def test_synthesise_takes_what_was_exported(exported, folders, tmp_path):
     """The file holds a discriminator and the encoder of --style too."""
     labels = tmp_path / "labels"

@@ -140,6 +140,7 @@ def test_imported_weights_recommend(module, changes, tmp_path):
     np.testing.assert_array_equal(found.scores([[0, 3], [2]]), wanted)
 
 
+@pytest.mark.slow
 def test_networks_of_several_files(tmp_path, monkeypatch, capsys):
     """The official G and D are two files; the encoder, which none of them holds, starts afresh."""
     folder = fresh(gaugan, tmp_path / "run")

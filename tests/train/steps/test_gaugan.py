@@ -109,7 +109,8 @@ def test_discriminator_step(golden: Golden) -> None:
     assert all(not np.any(leaf) for leaf in generator)
 
 
-@pytest.mark.parametrize("golden", ["spade_normal", *SLOW], indirect=True)
+@pytest.mark.slow
+@pytest.mark.parametrize("golden", NAMES, indirect=True)
 def test_three_updates(golden: Golden) -> None:
     state, config = golden.state, golden.config
     # The golden's images are not whole numbers of 255.
