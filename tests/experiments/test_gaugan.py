@@ -175,6 +175,7 @@ def test_synthesise_takes_what_was_exported(exported, folders, tmp_path):
     assert drawn.shape == styled.shape == (SIDE, SIDE, 3) and (drawn != styled).any()
 
 
+@pytest.mark.slow
 def test_synthesise_refuses_what_it_would_ignore(exported, folders, tmp_path, monkeypatch, capsys):
     def said(*more):
         arguments = from_weights(exported, folders / "labels", "--out", tmp_path / "out", *more)
