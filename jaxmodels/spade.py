@@ -6,6 +6,7 @@ draws 4x4 with six), and spectral norm is on the residual blocks' convolutions o
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import jax
@@ -52,6 +53,7 @@ class Style:
             size,
             use_bias=bias,
             spectral=spectral and self.spectral,
+            minimal=True,
             kernel_init=init,
             dtype=self.dtype,
             name=name,
@@ -86,12 +88,12 @@ def _two_convolutions(
     x: jax.Array, first: tuple[jax.Array, jax.Array], second: tuple[jax.Array, jax.Array], padding: int
 ) -> tuple[jax.Array, jax.Array]:
     """Both convolutions of x, as one where x is larger than the kernels that have to be copied for it."""
-    pairs = (first, second)
+    pairs, apply = (first, second), partial(convolve, padding=padding, minimal=True)
     if x.size < sum(kernel.size for kernel, _ in pairs):
-        out = [convolve(x, kernel.astype(x.dtype), padding) + bias.astype(x.dtype) for kernel, bias in pairs]
+        out = [apply(x, kernel.astype(x.dtype)) + bias.astype(x.dtype) for kernel, bias in pairs]
         return out[0], out[1]
     kernel, bias = (jnp.concatenate(both, -1) for both in zip(*pairs, strict=True))
-    both = convolve(x, kernel.astype(x.dtype), padding) + bias.astype(x.dtype)
+    both = apply(x, kernel.astype(x.dtype)) + bias.astype(x.dtype)
     return both[..., : both.shape[-1] // 2], both[..., both.shape[-1] // 2 :]
 
 

@@ -15,21 +15,44 @@ from jaxtyping import Array, Float
 from jaxmodels.layers.convolution import by_platform, strided_convolution
 from jaxmodels.layers.initialisers import xavier_normal
 from jaxmodels.layers.spectral_norm import spectral_norm
+from jaxmodels.layers.winograd import minimal_convolution
 
 SMALL = 64
 """Pixels of an output up to which, on CPU, the whole convolution is a product of windows."""
+MANY_PIXELS = 512
+"""Pixels of a batch from which, on CPU, a 3x3 convolution is worth the transforms of its kernel."""
+MANY_CHANNELS = 16
+"""c f / (c + f) from which it is worth those of its images, c and f their channels before and after."""
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
 def convolve(
-    x: Float[Array, "b h w c"], kernel: Float[Array, "k k c f"], padding: int
+    x: Float[Array, "b h w c"], kernel: Float[Array, "k k c f"], padding: int, minimal: bool = False
 ) -> Float[Array, "b i j f"]:
-    """Convolution of stride 1 with `padding` zeros (less than k) on every side; i = h + 2 padding - k + 1."""
+    """Convolution of stride 1 with `padding` zeros (less than k) on every side; i = h + 2 padding - k + 1.
+
+    `minimal` allows minimal filtering on CPU (`jaxmodels.layers.winograd`) where that is faster. It is as exact, but
+    rounds otherwise: networks that are compared with stored features, as VGG, leave it off.
+    """
     if kernel.shape[0] == 1 and padding == 0:
         return x @ kernel[0, 0]
     height, width = (side + 2 * padding - kernel.shape[0] + 1 for side in x.shape[1:3])
-    form = partial(_product, padding) if height * width <= SMALL else partial(_windowed, padding)
+    if height * width <= SMALL:
+        form = partial(_product, padding)
+    elif minimal and _gains(x, kernel, padding):
+        form = minimal_convolution
+    else:
+        form = partial(_windowed, padding)
     return by_platform(partial(_lax, padding=padding), form, x, kernel)
+
+
+def _gains(x: jax.Array, kernel: jax.Array, padding: int) -> bool:
+    """Whether minimal filtering has the shapes that it needs, and enough pixels and channels to gain by it."""
+    batch, height, width, channels = x.shape
+    size, features = kernel.shape[0], kernel.shape[-1]
+    fits = size == 3 and padding == 1 and height % 2 == 0 and width % 2 == 0 and x.dtype == jnp.float32
+    products_for_transforms = channels * features / (channels + features)
+    return fits and batch * height * width >= MANY_PIXELS and products_for_transforms >= MANY_CHANNELS
 
 
 def _product(padding: int, x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -94,6 +117,8 @@ class Conv(nn.Module):
     """Zeros on each side; half the size, rounded down, where none is given."""
     use_bias: bool = True
     spectral: bool = False
+    minimal: bool = False
+    """Allows minimal filtering on CPU (`convolve`)."""
     kernel_init: Callable[..., jax.Array] = xavier_normal(0.02)
     dtype: jnp.dtype = jnp.float32
 
@@ -103,7 +128,7 @@ class Conv(nn.Module):
         if self.spectral:
             kernel = spectral_norm(self, kernel, train)
         padding = self.size // 2 if self.padding is None else self.padding
-        apply = convolve if self.stride == 1 else strided_convolution
+        apply = partial(convolve, minimal=self.minimal) if self.stride == 1 else strided_convolution
         out = apply(x.astype(self.dtype), kernel.astype(self.dtype), padding)
         if not self.use_bias:
             return out
