@@ -117,10 +117,10 @@ class Conv(nn.Module):
     """Zeros on each side; half the size, rounded down, where none is given."""
     use_bias: bool = True
     spectral: bool = False
-    minimal: bool = False
-    """Allows minimal filtering on CPU (`convolve`)."""
     kernel_init: Callable[..., jax.Array] = xavier_normal(0.02)
     dtype: jnp.dtype = jnp.float32
+    minimal: bool = False
+    """Allows minimal filtering on CPU (`convolve`)."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b i j f"]:
