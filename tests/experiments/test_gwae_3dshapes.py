@@ -217,6 +217,7 @@ def test_killed_run_resumes_to_the_same_losses(own, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_says_how_to_resume(own, tmp_path):
     folder = tmp_path / "run"
     settings = (*FAST, *own, "--train.steps", "100000", "--run-dir", folder)

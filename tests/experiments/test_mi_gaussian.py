@@ -102,6 +102,7 @@ def test_an_estimator_that_diverges_does_not_end_the_run(tmp_path):
     assert "diverged" in (tmp_path / "run" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_evaluate_sums_up_otherwise(trained):
     before = results(trained)
     config = cli.from_json(mi_gaussian.Config, open_run(trained).config)

@@ -80,7 +80,7 @@ def test_eight_devices_give_the_losses_of_one(tmp_path):
     np.testing.assert_allclose(losses(eight), losses(one), rtol=1e-5)
 
 
-@pytest.mark.parametrize("stop", [1, 9, 14, 22])
+@pytest.mark.parametrize("stop", [1, 14, *(pytest.param(n, marks=pytest.mark.slow) for n in (9, 22))])
 def test_stopped_and_resumed_is_bit_for_bit_the_uninterrupted_run(tmp_path, monkeypatch, stop):
     config = dataclasses.replace(CONFIG, ema_decay=0.9)
     whole, _ = train(tmp_path / "whole", config)
