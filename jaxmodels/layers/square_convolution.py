@@ -2,6 +2,7 @@
 
 XLA's CPU backend is fast at a stride-1 convolution and at its gradient with respect to the images, which is one
 too, and slow at the gradient with respect to the kernel. That one is a product of windows: on CPU it is written so.
+Large 3x3 convolutions that are trained may take minimal filtering instead.
 """
 
 from collections.abc import Callable
@@ -20,9 +21,9 @@ from jaxmodels.layers.winograd import minimal_convolution
 SMALL = 64
 """Pixels of an output up to which, on CPU, the whole convolution is a product of windows."""
 MANY_PIXELS = 512
-"""Pixels of a batch from which, on CPU, a 3x3 convolution is worth the transforms of its kernel."""
+"""Pixels of a (global) batch from which minimal filtering is worth the transforms of the kernel, on CPU."""
 MANY_CHANNELS = 16
-"""c f / (c + f) from which it is worth those of its images, c and f their channels before and after."""
+"""c f / (c + f), of c channels in and f out, from which minimal filtering is worth the transforms of the images."""
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
@@ -31,8 +32,8 @@ def convolve(
 ) -> Float[Array, "b i j f"]:
     """Convolution of stride 1 with `padding` zeros (less than k) on every side; i = h + 2 padding - k + 1.
 
-    `minimal` allows minimal filtering on CPU (`jaxmodels.layers.winograd`) where that is faster. It is as exact, but
-    rounds otherwise: networks that are compared with stored features, as VGG, leave it off.
+    `minimal` allows minimal filtering in training on CPU (`jaxmodels.layers.winograd`), where that is faster. It rounds
+    otherwise, so that maxima and kinks near a tie may turn the other way: VGG leaves it off.
     """
     if kernel.shape[0] == 1 and padding == 0:
         return x @ kernel[0, 0]
@@ -47,7 +48,7 @@ def convolve(
 
 
 def _gains(x: jax.Array, kernel: jax.Array, padding: int) -> bool:
-    """Whether minimal filtering has the shapes that it needs, and enough pixels and channels to gain by it."""
+    """Whether minimal filtering has the shapes and precision that it needs, and enough pixels and channels to gain."""
     batch, height, width, channels = x.shape
     size, features = kernel.shape[0], kernel.shape[-1]
     fits = size == 3 and padding == 1 and height % 2 == 0 and width % 2 == 0 and x.dtype == jnp.float32
@@ -120,7 +121,7 @@ class Conv(nn.Module):
     kernel_init: Callable[..., jax.Array] = xavier_normal(0.02)
     dtype: jnp.dtype = jnp.float32
     minimal: bool = False
-    """Allows minimal filtering on CPU (`convolve`)."""
+    """Allows minimal filtering in training on CPU (`convolve`)."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], train: bool = False) -> Float[Array, "b i j f"]:

@@ -78,7 +78,6 @@ def test_domain_adaptation_from_start_to_report(tmp_path):
     assert {path.stem for path in (folder / "figures").iterdir()} == {"adaptation", "domains"}
 
 
-@pytest.mark.slow
 def test_evaluate_measures_again(trained):
     before = results(trained)
     config = cli.from_json(mi_minimisation.Config, open_run(trained).config)

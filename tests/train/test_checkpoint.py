@@ -364,7 +364,7 @@ for step in itertools.count(found.step + 1 if found else 0):
 """
 
 
-@pytest.mark.parametrize("keep", [3, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("keep", [pytest.param(3, marks=pytest.mark.slow), 1])
 def test_kill_at_any_moment_loses_at_most_the_save_under_way(tmp_path: Path, keep: int):
     draw = random.Random(keep)
     last = -1

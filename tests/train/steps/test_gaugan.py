@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 
+from jaxmodels.layers.convolution import Form, convolution_form
 from jaxmodels.torch_import.spade import export_network
 from tests.jaxmodels.spade_goldens import Arrays, assert_close, load, nhwc, under
 from train.layout import Layout
@@ -16,7 +17,8 @@ from train.steps.gaugan_networks import GauGANConfig
 from train.steps.gaugan_weights import import_official
 
 NAMES = ("spade_normal", "dagan_normal", "spade_vae")
-OTHERS = [pytest.param(name, marks=pytest.mark.slow) for name in ("spade_normal", "spade_vae")]
+FORMS = [("dagan_normal", "lax"), *(pytest.param(name, "platform", marks=pytest.mark.slow) for name in NAMES)]
+"""The convolutions of accelerators are quick to compile here; those of CPU are slow ones to."""
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in NAMES[1:]]
 CONFIGS = {
     "spade_normal": GauGANConfig(width=8, discriminator_width=8),
@@ -68,12 +70,13 @@ def official_gradient(gradient: dict, collections: dict, network: str) -> dict[s
     return export_network({"params": gradient[network], **collections[network]})
 
 
-@pytest.mark.parametrize("golden", ["dagan_normal", *OTHERS], indirect=True)
-def test_generator_step(golden: Golden) -> None:
+@pytest.mark.parametrize(("golden", "form"), FORMS, indirect=["golden"])
+def test_generator_step(golden: Golden, form: Form) -> None:
     # At 256 x 256 single kinks of leaky ReLU and of absolute differences decide the fourth digit: weights multiplied by
     # 1 + 3e-7 N(0, 1) move these gradients by 1e-4 to 6.5e-4 of their maximum, and once onto the golden within 4e-6.
     tolerance = 2e-3 if golden.config.vae else 1e-4
-    gradient, metrics, collections = golden.play("generator")
+    with convolution_form(form):
+        gradient, metrics, collections = golden.play("generator")
     wanted = under(golden.arrays, "train/G/")
     for ours, theirs in (("loss", "total"), ("loss_gan", "GAN"), ("loss_features", "GAN_Feat")):
         np.testing.assert_allclose(metrics[ours], wanted[f"loss/{theirs}"], rtol=1e-4)
