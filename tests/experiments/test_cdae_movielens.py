@@ -56,6 +56,7 @@ def results(folder):
     return json.loads((folder / "results.json").read_text())
 
 
+@pytest.mark.slow
 def test_run_directory_is_complete(trained):
     found = results(trained)
     assert list(found["models"]) == ["popularity", "item-KNN", "EASE", "CDAE M1", "CDAE M4-no-user"]
@@ -71,12 +72,14 @@ def test_run_directory_is_complete(trained):
     assert "Nothing was chosen on test items" in page and page.count("data:image/png;base64,") == 3
 
 
+@pytest.mark.slow
 def test_the_tested_model_has_the_updates_that_validation_chose(trained):
     for stage, name in (("m1", "CDAE M1"), ("m4-no-user", "CDAE M4-no-user")):
         curve = recommending.read_curve(open_run(trained).in_stage(f"{stage}/choosing"))
         assert set(results(trained)["steps"][name]) == {curve.steps[curve.values.mean(0).argmax()]}
 
 
+@pytest.mark.slow
 def test_new_users_have_no_node(trained, tmp_path):
     (tmp_path / "history.csv").write_text("user,item\nu0,i1\nstranger,i1\n")
     out = tmp_path / "out.csv"

@@ -48,6 +48,7 @@ def results(folder):
     return json.loads((folder / "results.json").read_text())
 
 
+@pytest.mark.slow
 def test_run_directory_is_complete(trained):
     found = results(trained)
     assert {part: set(items) for part, items in found.items()} == {
@@ -78,6 +79,7 @@ def test_domain_adaptation_from_start_to_report(tmp_path):
     assert {path.stem for path in (folder / "figures").iterdir()} == {"adaptation", "domains"}
 
 
+@pytest.mark.slow
 def test_evaluate_measures_again(trained):
     before = results(trained)
     config = cli.from_json(mi_minimisation.Config, open_run(trained).config)

@@ -272,6 +272,7 @@ def test_validation_loss_that_is_not_finite_stops_the_run(tmp_path):
         train(tmp_path / "a", task=task)
 
 
+@pytest.mark.slow
 def test_profile_writes_a_trace(tmp_path):
     mesh, run = one_device(), run_at(tmp_path / "a")
     feed, validation, keys = toy.inputs(mesh, CONFIG)

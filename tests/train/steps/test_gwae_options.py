@@ -124,6 +124,7 @@ def test_noise_of_one_update_is_all_different(name):
     assert np.all((noise.critic.t >= 0) & (noise.critic.t < 1))
 
 
+@pytest.mark.slow
 def test_import_official_refuses_other_settings():
     state = gwae.init_state(jax.random.key(0), SMALL)
     official = export_state_dict(state.params, state.critic, state.collections, "normal")

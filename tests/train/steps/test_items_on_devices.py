@@ -57,6 +57,7 @@ def outcome(mesh, parts):
     return np.asarray(losses), metrics, texts
 
 
+@pytest.mark.slow
 def test_losses_and_metrics_are_those_of_one_device_and_no_device_holds_a_whole_row():
     losses, metrics, _ = outcome(ONE, 1)
     for shape, parts in (("data=4,items=2", 2), ("items=8", 8)):
