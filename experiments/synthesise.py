@@ -71,6 +71,10 @@ def main(argv: Sequence[str]) -> None:
     """Reads label maps, generates, writes."""
     config = runs.parse(Config, "synthesise", __doc__, argv)
     cli.check_least([("--batch-size", config.batch_size, 1), ("--seed", config.seed, 0)])
+    if config.style is not None:
+        _refuse(
+            config, ("seed",), "is of styles that are drawn, --style gives one", "leave one of the two out"
+        )
     synthesiser, data = open_synthesiser(config)
     synthesiser = replace(synthesiser, batch_size=config.batch_size)
     files = list_maps("--labels", config.labels)

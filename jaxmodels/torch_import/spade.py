@@ -47,6 +47,8 @@ def import_network(state_dict: StateDict) -> dict:
         module, _, leaf = name.rpartition(".")
         if leaf not in _LEAVES:
             raise ValueError(f"state dict entry {name!r} belongs to no layer of SPADE or DAGAN")
+        if (entry := next((part for part in _within(name) if part in state_dict), None)) is not None:
+            raise ValueError(f"state dict entry {name!r} lies within another, {entry!r}")
         collection, ours = _LEAVES[leaf]
         value = np.asarray(array)
         if leaf == "weight_v":
@@ -59,6 +61,12 @@ def import_network(state_dict: StateDict) -> dict:
             value = value.transpose(2, 3, 1, 0) if value.ndim == 4 else value.T
         variables[collection, *_our_modules(module), ours] = value
     return unflatten_dict(variables)
+
+
+def _within(name: str) -> list[str]:
+    """The names that `name` would be an entry of: a, a.b of a.b.c."""
+    parts = name.split(".")
+    return [".".join(parts[:i]) for i in range(1, len(parts))]
 
 
 def split_networks(state_dict: StateDict) -> dict[str, dict[str, np.ndarray]]:

@@ -142,11 +142,18 @@ def update(
     sem, real = see(batch, layout), signed_pixels(batch["image"])
     rates = learning_rates(state.step // steps_per_epoch, config)
 
-    def generator(state: GauGANState) -> tuple[GauGANState, Metrics]:
-        loss = lambda params, others, collections: generator_objective(  # noqa: E731
+    def loss(params: PyTree, others: PyTree, collections: PyTree) -> tuple[jax.Array, tuple[Metrics, PyTree]]:
+        return generator_objective(
             {**others, **params}, collections, sem, real, noise, config, layout, perceptual
         )
+
+    def generator(state: GauGANState) -> tuple[GauGANState, Metrics]:
         return _play(state, "generator", loss, rates["generator"], config)
+
+    def rest(state: GauGANState) -> tuple[GauGANState, Metrics]:
+        """The generator's losses without an update, for the log."""
+        _, (metrics, _) = loss({}, state.params, state.collections)
+        return state, {**metrics, "generator_gradient_norm": jnp.zeros(())}
 
     def discriminator(state: GauGANState) -> tuple[GauGANState, Metrics]:
         loss = lambda params, others, collections: discriminator_objective(  # noqa: E731
@@ -154,20 +161,13 @@ def update(
         )
         return _play(state, "discriminator", loss, rates["discriminator"], config)
 
-    state, metrics = _sometimes(generator, state, config.discriminator_steps)
+    every = config.discriminator_steps
+    if every == 1:
+        state, metrics = generator(state)
+    else:
+        state, metrics = jax.lax.cond(state.step % every == 0, generator, rest, state)
     state, of_discriminator = discriminator(state)
     return state.replace(step=state.step + 1), metrics | of_discriminator
-
-
-def _sometimes(
-    play: Callable[[GauGANState], tuple[GauGANState, Metrics]], state: GauGANState, every: int
-) -> tuple[GauGANState, Metrics]:
-    """Plays in every `every`-th update; in the others the state stays and the metrics are 0."""
-    if every == 1:
-        return play(state)
-    shapes = jax.eval_shape(play, state)[1]
-    idle = lambda state: (state, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes))  # noqa: E731
-    return jax.lax.cond(state.step % every == 0, play, idle, state)
 
 
 def _play(

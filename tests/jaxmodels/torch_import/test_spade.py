@@ -114,6 +114,12 @@ def test_entry_of_another_network_is_an_error():
         import_network({"fc.log_scale": np.zeros(3)})
 
 
+def test_entry_within_another_is_an_error():
+    entries = {"fc.bias": np.zeros(3), "fc.bias.bias": np.zeros(3)}
+    with pytest.raises(ValueError, match=re.escape("'fc.bias.bias' lies within another, 'fc.bias'")):
+        import_network(entries)
+
+
 def test_check_names_what_differs():
     ours = {"params": {"fc": {"kernel": np.zeros((3, 2))}, "conv": {"bias": np.zeros(2)}}}
     check_same(ours, ours)
