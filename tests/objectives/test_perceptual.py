@@ -37,14 +37,15 @@ def test_golden(shared):
     channels = (3, 64, 64, 128, 128, 256, 256, 256, 256, 512, 512, 512, 512, 512)
     assert len(channels) - 1 == golden["n_convs_used"]
     a, b = (golden[name].transpose(0, 2, 3, 1) for name in "ab")
-    taps = functools.partial(VGG(VGG19_PERCEPTUAL).apply, {"params": formula_weights(channels)})
+    taps = VGG(VGG19_PERCEPTUAL).apply
 
     @jax.jit
-    def loss(a, b):
-        of_a, of_b = taps(a), taps(b)
+    @functools.partial(jax.value_and_grad, argnums=1, has_aux=True)
+    def loss(variables, a, b):
+        of_a, of_b = taps(variables, a), taps(variables, b)
         return perceptual(of_a, of_b), of_a
 
-    (value, of_a), gradient = jax.value_and_grad(loss, has_aux=True)(a, b)
+    (value, of_a), gradient = loss({"params": formula_weights(channels)}, a, b)
     for k, features in enumerate(of_a):
         batch, channels_k, *sides = golden[f"featshape/{k}"]
         assert features.shape == (batch, *sides, channels_k)

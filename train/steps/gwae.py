@@ -132,15 +132,22 @@ def init_state(key: jax.Array, config: GWAEConfig) -> GWAEState:
     }
     params = {name: split[name][0] for name in ("encoder", "decoder", "prior")}
     params["log_scale"] = jnp.log(jnp.asarray(config.distance_scale, jnp.float32))
-    critic = split["critic"][0]
+    collections = {name: collections for name, (_, collections) in split.items()}
+    return _fresh_state(params, split["critic"][0], collections, run_key, config)
+
+
+def _fresh_state(
+    params: PyTree, critic: PyTree, collections: PyTree, key: jax.Array, config: GWAEConfig
+) -> GWAEState:
+    """The state before the first update of these networks."""
     return GWAEState(
         step=jnp.zeros((), jnp.int32),
         params=params,
         critic=critic,
-        collections={name: collections for name, (_, collections) in split.items()},
+        collections=collections,
         optimiser=optimiser(config).init(params),
         critic_optimiser=critic_optimiser(config).init(critic),
-        key=run_key,
+        key=key,
     )
 
 
@@ -365,7 +372,7 @@ def import_official(state_dict: StateDict, key: jax.Array, config: GWAEConfig) -
     Raises:
       ValueError: the state dict is of other settings.
     """
-    state = init_state(key, config)
+    state = jax.eval_shape(partial(init_state, config=config), key)
     params, critic, collections = import_state_dict(
         state_dict, config.prior, config.batch_norm, config.residual_blocks
     )
@@ -375,7 +382,8 @@ def import_official(state_dict: StateDict, key: jax.Array, config: GWAEConfig) -
     for path, shape in wanted.items():
         if given.get(path) != shape:
             raise ValueError(f"{path} has shape {shape}, the state dict gives {given.get(path)}")
-    return state.replace(**jax.tree.map(lambda leaf, given: jnp.asarray(given, leaf.dtype), ours, imported))
+    imported = jax.tree.map(lambda leaf, given: jnp.asarray(given, leaf.dtype), ours, imported)
+    return _fresh_state(**imported, key=key, config=config)
 
 
 def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
