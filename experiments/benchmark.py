@@ -22,10 +22,10 @@ import tyro
 from jaxtyping import PyTree
 
 from experiments import cli
-from experiments.gaugan_speed import GauGANSpeed, gaugan_table
-from experiments.item_memory import ItemMemory, item_memory_table
-from experiments.mi_speed import MISpeed, mi_table
-from experiments.recommender_speed import MultVAESpeed, mult_vae_table
+from experiments.information.speed import MISpeed, mi_table
+from experiments.recommendation.item_memory import ItemMemory, item_memory_table
+from experiments.recommendation.speed import MultVAESpeed, mult_vae_table
+from experiments.synthesis.speed import GauGANSpeed, gaugan_table
 from experiments.timing import machine, timed
 from jaxmodels.layers.convolution import Form, convolution_form
 from train.data.shuffle import epoch_index

@@ -21,10 +21,12 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
-from experiments import cli, zero_shot, zero_shot_report
-from experiments.latent_classifier import LatentModel
+from experiments import cli
 from experiments.stored_models import Stored, published
-from experiments.zero_shot import DataConfig, EvaluateConfig
+from experiments.zero_shot import protocol
+from experiments.zero_shot import report as zero_shot_report
+from experiments.zero_shot.latent_classifier import LatentModel
+from experiments.zero_shot.protocol import DataConfig, EvaluateConfig
 from jaxmodels.torch_import.cada_vae import PREFIXES, export_state_dict, import_state_dict
 from train import config as train_config
 from train import devices, seeds
@@ -97,9 +99,9 @@ def main(argv: Sequence[str]) -> None:
     cli.prepare(config)
     mesh = devices.data_mesh()
     check(config)
-    data = zero_shot.open_data(config.data)
+    data = protocol.open_data(config.data)
     for part in stages(config, data).values():
-        zero_shot.check_settings(config.evaluate, part)
+        protocol.check_settings(config.evaluate, part)
         if config.train.batch_size > len(part.trainval):
             problem = f"a random subset of {len(part.trainval)} training rows can't have as many"
             raise UserError("--train.batch-size", config.train.batch_size, problem, "give a smaller one")
@@ -194,7 +196,7 @@ def report(
         stage: (LatentModel(config.model, states[stage].params, states[stage].key), part)
         for stage, part in parts.items()
     }
-    measured = zero_shot.evaluate(trained[""], trained.get(VALIDATION), config.evaluate, config.seed)
+    measured = protocol.evaluate(trained[""], trained.get(VALIDATION), config.evaluate, config.seed)
     zero_shot_report.write_everything(
         run,
         trained[""][0],
@@ -213,10 +215,10 @@ def report(
 
 def evaluate(run: RunDirectory, config: Config) -> None:
     """Measures a run again, from the newest checkpoints, with other settings of evaluation."""
-    data = zero_shot.open_data(config.data)
+    data = protocol.open_data(config.data)
     keys, states = seeds.seed_keys(config.seed, config.seeds), {}
     for stage, part in stages(config, data).items():
-        zero_shot.check_settings(config.evaluate, part)
+        protocol.check_settings(config.evaluate, part)
         if stage and not run.in_stage(stage).checkpoints.is_dir():
             problem = "the run was made without, and has no VAEs that never saw the validation classes"
             remedy = f"give fixed, or --resume {run.path} with --evaluate.stopping validation to train them"
@@ -230,7 +232,7 @@ def evaluate(run: RunDirectory, config: Config) -> None:
 def stored_models(run: RunDirectory) -> dict[str, Stored]:
     """The VAEs that learned from all training rows, with the official names."""
     config = cli.from_json(Config, run.config)
-    what = task(config, zero_shot.open_data(config.data))
+    what = task(config, protocol.open_data(config.data))
     # Further kinds of attributes, of which the official code has none, go by their own names.
     prefixes = {**{kind: kind for kind in config.data.attributes}, **PREFIXES}
     names = published(

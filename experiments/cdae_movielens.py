@@ -17,11 +17,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
-from experiments import cli, recommending
-from experiments.recommender_data import DataConfig, open_data
-from experiments.recommender_measures import Setting
-from experiments.recommender_report import About
-from experiments.recommending import Recommender, System
+from experiments import cli
+from experiments.recommendation import page, serving, training
+from experiments.recommendation.data import DataConfig, open_data
+from experiments.recommendation.measures import Setting
+from experiments.recommendation.report import About
+from experiments.recommendation.serving import Recommender
+from experiments.recommendation.training import System
 from experiments.stored_models import Stored, own
 from train import config as train_config
 from train import devices
@@ -58,7 +60,7 @@ NO_USER = "-no-user"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(recommending.RunConfig):
+class Config(training.RunConfig):
     """CDAE on users x items."""
 
     preset: Literal["quick", "paper", "ml100k"] = "quick"
@@ -117,14 +119,12 @@ def main(argv: Sequence[str]) -> None:
     run = cli.open_or_create(config, resumed, NAME, CHANGEABLE)
     with cli.training(run, config) as run:
         cli.announce(config, run, PAPER)
-        recommending.write_catalogue(run, data, mesh)
+        serving.write_catalogue(run, data, mesh)
         trained = []
         for system in systems(config, size(data.split.train)[0], len(data.item_ids)):
             cli.say(f"{system.name} on {data.name}:")
-            trained.append(recommending.train(config, system, data, SETTING, run, mesh))
-        recommending.report(
-            run, config, data, trained, SETTING, about(config, recommending.best_of(trained, SETTING))
-        )
+            trained.append(training.train(config, system, data, SETTING, run, mesh))
+        page.report(run, config, data, trained, SETTING, about(config, training.best_of(trained, SETTING)))
 
 
 def systems(config: Config, users: int, items: int) -> list[System]:
@@ -166,36 +166,34 @@ def about(config: Config, best: str) -> About:
 def evaluate(run: RunDirectory, config: Config) -> None:
     """Measures a run again, from its last checkpoints."""
     check(config)
-    data, catalogue = open_data(config.data, SETTING.protocol), recommending.read_catalogue(run)
+    data, catalogue = open_data(config.data, SETTING.protocol), serving.read_catalogue(run)
     trained = [
-        recommending.load(config, system, catalogue, SETTING, run, "last")
+        serving.load(config, system, catalogue, SETTING, run, "last")
         for system in systems(config, catalogue.users, len(catalogue.item_ids))
     ]
-    recommending.report(
-        run, config, data, trained, SETTING, about(config, recommending.best_of(trained, SETTING))
-    )
+    page.report(run, config, data, trained, SETTING, about(config, training.best_of(trained, SETTING)))
 
 
 def load_recommender(run: RunDirectory, which: Which, seed: int | None = None) -> Recommender:
     """The run's best variant on validation items; a seed, or the first. New users have no node of their own."""
-    config, catalogue = cli.from_json(Config, run.config), recommending.read_catalogue(run)
+    config, catalogue = cli.from_json(Config, run.config), serving.read_catalogue(run)
     known = systems(config, catalogue.users, len(catalogue.item_ids))
-    return recommending.best_recommender(run, config, known, catalogue, SETTING, which, seed)
+    return serving.best_recommender(run, config, known, catalogue, SETTING, which, seed)
 
 
 def stored_models(run: RunDirectory) -> dict[str, Stored]:
     """The variants of a run, with our names: none was published."""
-    config, catalogue = cli.from_json(Config, run.config), recommending.read_catalogue(run)
+    config, catalogue = cli.from_json(Config, run.config), serving.read_catalogue(run)
     known = systems(config, catalogue.users, len(catalogue.item_ids))
     return {
-        name: recommending.stored(replace(config, models=(name,)), system, catalogue, SETTING, run, own())
+        name: serving.stored(replace(config, models=(name,)), system, catalogue, SETTING, run, own())
         for name, system in zip(config.models, known, strict=True)
     }
 
 
 def check(config: Config) -> None:
     """Raises UserError for settings that can't be run."""
-    recommending.check(config)
+    training.check(config)
     cdae.check(config.model)
     if not config.models or len(set(config.models)) < len(config.models):
         raise UserError("--models", config.models, "is empty or names one twice", "give e.g. M4 M4-no-user")

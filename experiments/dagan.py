@@ -9,9 +9,10 @@ the official code, the default, has one.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from experiments import cli, gaugan, layout_synthesis
-from experiments.layout_synthesis import Experiment, SynthesisConfig
+from experiments import cli, gaugan
 from experiments.stored_models import Stored
+from experiments.synthesis import layout_synthesis
+from experiments.synthesis.layout_synthesis import Experiment, SynthesisConfig
 from train.run_directory import RunDirectory
 
 NAME = "dagan"

@@ -19,10 +19,11 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
-from experiments import cli, fashion_measures, fashion_report
-from experiments.fashion_measures import Trained, sizes
-from experiments.fashion_training import catalogue, feed, task, validation_batch
-from experiments.recommending import Recommender, seed_index
+from experiments import cli
+from experiments.recommendation import fashion_measures, fashion_report
+from experiments.recommendation.fashion_measures import Trained, sizes
+from experiments.recommendation.fashion_training import catalogue, feed, task, validation_batch
+from experiments.recommendation.serving import Recommender, seed_index
 from experiments.stored_models import Stored, own
 from train import config as train_config
 from train import devices, seeds

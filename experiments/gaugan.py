@@ -10,10 +10,11 @@ Training lasts `--model.epochs` plus `--model.decay-epochs` epochs, or `--train.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from experiments import cli, layout_synthesis
-from experiments.layout_synthesis import Experiment, SynthesisConfig
+from experiments import cli
 from experiments.stored_models import Stored
-from experiments.synthesis_measures import EvaluateConfig
+from experiments.synthesis import layout_synthesis
+from experiments.synthesis.layout_synthesis import Experiment, SynthesisConfig
+from experiments.synthesis.measures import EvaluateConfig
 from train.config import TrainConfig
 from train.run_directory import RunDirectory
 from train.steps.gaugan_networks import GauGANConfig

@@ -17,9 +17,11 @@ from dataclasses import dataclass, field, replace
 
 import jax
 
-from experiments import cli, recommending, session_report
-from experiments.recommending import Recommender
-from experiments.session_training import (
+from experiments import cli
+from experiments.recommendation import serving, session_report
+from experiments.recommendation.serving import Recommender
+from experiments.recommendation.session_data import DataConfig, Log, check_data, number_stage, open_log
+from experiments.recommendation.session_training import (
     EvaluateConfig,
     LossName,
     System,
@@ -30,7 +32,6 @@ from experiments.session_training import (
     task,
     train,
 )
-from experiments.sessions_data import DataConfig, Log, check_data, number_stage, open_log
 from experiments.stored_models import Stored, published
 from jaxmodels.torch_import.gru4rec import export_state_dict, import_state_dict
 from train import config as train_config
@@ -201,8 +202,8 @@ def load_recommender(run: RunDirectory, which: Which, seed: int | None = None) -
     `which` makes no difference: the model that serves was trained for a number of epochs that is its best.
     """
     config: Config = cli.from_json(Config, run.config)
-    ids, system = recommending.read_catalogue(run).item_ids, systems(config)[0]
-    index = recommending.seed_index(config, seed)
+    ids, system = serving.read_catalogue(run).item_ids, systems(config)[0]
+    index = serving.seed_index(config, seed)
     state = seeds.unstack(load_trained(system, len(ids), run), index)
     return Recommender(ids, session_scores(system, state, len(ids)))
 
@@ -210,7 +211,7 @@ def load_recommender(run: RunDirectory, which: Which, seed: int | None = None) -
 def stored_models(run: RunDirectory) -> dict[str, Stored]:
     """The models of a run, one for each loss, with the names of PyTorch."""
     config: Config = cli.from_json(Config, run.config)
-    items = len(recommending.read_catalogue(run).item_ids)
+    items = len(serving.read_catalogue(run).item_ids)
     return {
         system.loss: Stored(
             run.in_stage(system.stages[1]),
@@ -219,7 +220,7 @@ def stored_models(run: RunDirectory) -> dict[str, Stored]:
             task(system, items),
             "last",
             published(export_state_dict, import_state_dict),
-            (recommending.CATALOGUE,),
+            (serving.CATALOGUE,),
         )
         for system in systems(config)
     }

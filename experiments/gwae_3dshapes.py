@@ -15,8 +15,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from experiments import autoencoding, cli
-from experiments.autoencoding import DataConfig, EvaluateConfig
+from experiments import cli
+from experiments.representation import autoencoding
+from experiments.representation.autoencoding import DataConfig, EvaluateConfig
 from experiments.stored_models import Names, Stored, own
 from jaxmodels.torch_import.gwae import export_state_dict
 from train import config as train_config

@@ -18,8 +18,9 @@ from functools import partial
 import jax
 from jax.sharding import Mesh
 
-from experiments import cli, mi_gaussian_report
-from experiments.mi_gaussian_measures import End, EvaluateConfig, Stage, Toys, read_end, write_end
+from experiments import cli
+from experiments.information import gaussian_report
+from experiments.information.gaussian_measures import End, EvaluateConfig, Stage, Toys, read_end, write_end
 from train import config as train_config
 from train import devices, seeds
 from train.config import TrainConfig
@@ -193,7 +194,7 @@ def report(run: RunDirectory, config: Config) -> None:
         settings, reference = (cli.settings_of(c) for c in (config, cli.published(config, PRESETS)))
         toy = Toys(config.data.levels, config.data.dim, config.train.batch_size)
         sides = {name: mi_estimators.side(estimator) for name, estimator in chosen(config).items()}
-        mi_gaussian_report.write_everything(
+        gaussian_report.write_everything(
             run, stages(config), toy, config.evaluate, settings, reference, sides
         )
 

@@ -27,9 +27,9 @@ from jax.sharding import Mesh
 from jaxtyping import PyTree
 
 from experiments import cli
-from experiments import mi_minimisation_measures as measures
-from experiments.mi_minimisation_report import About, write_everything
-from experiments.mi_minimisation_stages import (
+from experiments.information import minimisation_measures as measures
+from experiments.information.minimisation_report import About, write_everything
+from experiments.information.minimisation_stages import (
     Part,
     Stage,
     in_both_domains,

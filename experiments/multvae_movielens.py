@@ -15,11 +15,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
-from experiments import cli, recommending
-from experiments.recommender_data import DataConfig, open_data
-from experiments.recommender_measures import Setting
-from experiments.recommender_report import About
-from experiments.recommending import Recommender, System
+from experiments import cli
+from experiments.recommendation import page, serving, training
+from experiments.recommendation.data import DataConfig, open_data
+from experiments.recommendation.measures import Setting
+from experiments.recommendation.report import About
+from experiments.recommendation.serving import Recommender
+from experiments.recommendation.training import System
 from experiments.stored_models import Stored, published
 from jaxmodels.torch_import.mult_vae import export_state_dict, import_state_dict
 from train import config as train_config
@@ -53,7 +55,7 @@ PUBLISHED: Mapping[str, Mapping[str, float]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(recommending.RunConfig):
+class Config(training.RunConfig):
     """Mult-VAE and Mult-DAE on users x items."""
 
     preset: Literal["quick", "paper", "ml1m", "ml100k"] = "quick"
@@ -112,12 +114,12 @@ def main(argv: Sequence[str]) -> None:
     run = cli.open_or_create(config, resumed, NAME, changeable(config))
     with cli.training(run, config) as run:
         cli.announce(config, run, PAPER)
-        recommending.write_catalogue(run, data, mesh)
+        serving.write_catalogue(run, data, mesh)
         trained = []
         for system in systems(config, size(data.split.train)[0], len(data.item_ids)):
             cli.say(f"{system.name} on {data.name}:")
-            trained.append(recommending.train(config, system, data, SETTING, run, mesh))
-        recommending.report(run, config, data, trained, SETTING, about(config))
+            trained.append(training.train(config, system, data, SETTING, run, mesh))
+        page.report(run, config, data, trained, SETTING, about(config))
 
 
 def changeable(config: Config) -> tuple[str, ...]:
@@ -129,7 +131,7 @@ def changeable(config: Config) -> tuple[str, ...]:
 def systems(config: Config, users: int, items: int) -> list[System]:
     """The models that are trained, for so many training users and items."""
     known = {"vae": ("Mult-VAE", config.model), "dae": ("Mult-DAE", config.dae)}
-    updates = recommending.schedule(config.train, config.epochs, users).steps
+    updates = training.schedule(config.train, config.epochs, users).steps
 
     def system(kind: str) -> System:
         name, model = known[kind]
@@ -167,27 +169,27 @@ def about(config: Config) -> About:
 def evaluate(run: RunDirectory, config: Config) -> None:
     """Measures a run again, from each seed's best checkpoint."""
     check(config)
-    data, catalogue = open_data(config.data, SETTING.protocol), recommending.read_catalogue(run)
+    data, catalogue = open_data(config.data, SETTING.protocol), serving.read_catalogue(run)
     trained = [
-        recommending.load(config, system, catalogue, SETTING, run, "best")
+        serving.load(config, system, catalogue, SETTING, run, "best")
         for system in systems(config, catalogue.users, len(catalogue.item_ids))
     ]
-    recommending.report(run, config, data, trained, SETTING, about(config))
+    page.report(run, config, data, trained, SETTING, about(config))
 
 
 def load_recommender(run: RunDirectory, which: Which, seed: int | None = None) -> Recommender:
     """The run's best model on validation users; a seed, or the first."""
-    config, catalogue = cli.from_json(Config, run.config), recommending.read_catalogue(run)
+    config, catalogue = cli.from_json(Config, run.config), serving.read_catalogue(run)
     known = systems(config, catalogue.users, len(catalogue.item_ids))
-    return recommending.best_recommender(run, config, known, catalogue, SETTING, which, seed)
+    return serving.best_recommender(run, config, known, catalogue, SETTING, which, seed)
 
 
 def stored_models(run: RunDirectory) -> dict[str, Stored]:
     """The models of a run, with the names of their PyTorch ports."""
-    config, catalogue = cli.from_json(Config, run.config), recommending.read_catalogue(run)
+    config, catalogue = cli.from_json(Config, run.config), serving.read_catalogue(run)
     known = systems(config, catalogue.users, len(catalogue.item_ids))
     return {
-        system.stage: recommending.stored(
+        system.stage: serving.stored(
             replace(config, models=(system.stage,)),
             system,
             catalogue,
@@ -201,7 +203,7 @@ def stored_models(run: RunDirectory) -> dict[str, Stored]:
 
 def check(config: Config) -> None:
     """Raises UserError for settings that can't be run."""
-    recommending.check(config)
+    training.check(config)
     if not config.models or len(set(config.models)) < len(config.models):
         raise UserError("--models", config.models, "is empty or names one twice", "give vae, dae or both")
     for flag, model, kind in (("--model.kind", config.model, "vae"), ("--dae.kind", config.dae, "dae")):

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments import cli, runs
-from experiments.recommending import Recommender
+from experiments.recommendation.serving import Recommender
 from train.atomic import write_atomically
 from train.data.ratings import Columns, read_csv
 from train.data.text_tables import separator_of

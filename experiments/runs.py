@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import tyro
 
 from experiments import cli
-from experiments.autoencoding import Trained
+from experiments.representation.autoencoding import Trained
 from train.errors import UserError
 from train.loop import Which
 from train.run_directory import open_run

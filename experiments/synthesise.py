@@ -16,10 +16,11 @@ import numpy as np
 from jaxtyping import Float, Int
 from PIL import Image
 
-from experiments import cli, layout_synthesis, runs
-from experiments.layout_synthesis import SynthesisConfig
+from experiments import cli, runs
 from experiments.runs import RunPath
-from experiments.synthesiser import Synthesiser
+from experiments.synthesis import layout_synthesis
+from experiments.synthesis.layout_synthesis import SynthesisConfig
+from experiments.synthesis.synthesiser import Synthesiser
 from jaxmodels.torch_import.spade import split_networks
 from train.data.label_config import LayoutConfig, chosen, class_table
 from train.data.label_folders import SUFFIXES, natural

@@ -22,7 +22,7 @@ import numpy as np
 import tyro
 
 from experiments import cli, runs
-from experiments.recommending import seed_index
+from experiments.recommendation.serving import seed_index
 from experiments.stored_models import Stored
 from train import seeds
 from train.atomic import write_atomically

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from experiments import cada_vae_gzsl, encode, evaluate, zero_shot, zero_shot_report
-from experiments.latent_classifier import Setting
+from experiments import cada_vae_gzsl, encode, evaluate
+from experiments.zero_shot import protocol, report
+from experiments.zero_shot.latent_classifier import Setting
 from tests.experiments.commands import run, said_on_failure, start, wait_for
 from train.errors import UserError
 from train.steps.cada_vae import CADAVAEConfig
@@ -222,8 +223,8 @@ def test_official_passes_and_latents(line):
     ):
         config = cada_vae_gzsl.PRESETS[name].evaluate
         latents = 200 if shots else 400
-        assert zero_shot.choose(Setting(True, shots), config, None, 0)[:2] == (generalised, latents)
-        assert zero_shot.choose(Setting(False, shots), config, None, 0)[:2] == (alone, 200)
+        assert protocol.choose(Setting(True, shots), config, None, 0)[:2] == (generalised, latents)
+        assert protocol.choose(Setting(False, shots), config, None, 0)[:2] == (alone, 200)
 
 
 def test_published_settings_are_those_of_the_paper():
@@ -238,13 +239,13 @@ def test_published_settings_are_those_of_the_paper():
     # U, S, H of the paper's table.
     table = {"cub": (51.6, 53.5, 52.4), "sun": (47.2, 35.7, 40.6), "awa1": (57.3, 72.8, 64.1)}
     table["awa2"] = (55.8, 75.0, 63.9)
-    ours = {name: (100 * u, 100 * s, 100 * h) for name, (s, u, h) in zero_shot_report.PUBLISHED.items()}
+    ours = {name: (100 * u, 100 * s, 100 * h) for name, (s, u, h) in report.PUBLISHED.items()}
     assert {name: tuple(np.round(row, 1)) for name, row in ours.items()} == table
 
 
 def test_validation_features_are_scaled_by_their_own_training_rows(data):
-    config = cada_vae_gzsl.Config(data=zero_shot.DataConfig(source="npz", path=data[-1]))
-    part = cada_vae_gzsl.stages(config, zero_shot.open_data(config.data))["validation"]
+    config = cada_vae_gzsl.Config(data=protocol.DataConfig(source="npz", path=data[-1]))
+    part = cada_vae_gzsl.stages(config, protocol.open_data(config.data))["validation"]
     rows = part.features[part.trainval]
     np.testing.assert_allclose(rows.min(0), 0, atol=1e-6)
     np.testing.assert_allclose(rows.max(0), 1, atol=1e-6)

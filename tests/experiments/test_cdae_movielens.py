@@ -7,7 +7,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from experiments import cdae_movielens, recommend, recommending
+from experiments import cdae_movielens, recommend
+from experiments.recommendation import training
 from tests.experiments.commands import run, said_on_failure, start, wait_for
 from train.data.simulated_users import simulated_users
 from train.run_directory import open_run
@@ -75,7 +76,7 @@ def test_run_directory_is_complete(trained):
 @pytest.mark.slow
 def test_the_tested_model_has_the_updates_that_validation_chose(trained):
     for stage, name in (("m1", "CDAE M1"), ("m4-no-user", "CDAE M4-no-user")):
-        curve = recommending.read_curve(open_run(trained).in_stage(f"{stage}/choosing"))
+        curve = training.read_curve(open_run(trained).in_stage(f"{stage}/choosing"))
         assert set(results(trained)["steps"][name]) == {curve.steps[curve.values.mean(0).argmax()]}
 
 

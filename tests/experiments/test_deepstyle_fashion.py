@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments import cli, deepstyle_fashion, fashion_measures, fashion_report
-from experiments.fashion_measures import Measured
+from experiments import cli, deepstyle_fashion
+from experiments.recommendation import fashion_measures, fashion_report
+from experiments.recommendation.fashion_measures import Measured
 from tests.experiments.commands import run, said_on_failure
 from train.data.fashion import read_npz
 from train.errors import UserError

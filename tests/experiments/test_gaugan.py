@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import cli, dagan, evaluate, gaugan, layout_synthesis, synthesise
+from experiments import cli, dagan, evaluate, gaugan, synthesise
+from experiments.synthesis import layout_synthesis
 from tests.experiments.commands import run, said_on_failure, start, wait_for
 from train.errors import UserError
 from train.layout import Layout

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from experiments import cli, evaluate, gru4rec_sessions
-from experiments.session_training import load, settings
-from experiments.sessions_data import number_stage, open_log
+from experiments.recommendation.session_data import number_stage, open_log
+from experiments.recommendation.session_training import load, settings
 from tests.experiments.commands import run, said_on_failure, start, wait_for
 from tests.train.data.session_logs import random_log
 from train.data.sessions import DAY

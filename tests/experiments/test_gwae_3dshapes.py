@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import autoencoding, encode, evaluate, gwae_3dshapes, sample
+from experiments import encode, evaluate, gwae_3dshapes, sample
+from experiments.representation import autoencoding
 from tests.experiments.commands import run, said_on_failure, start, wait_for
 from train.run_directory import open_run
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from experiments import cli, mi_gaussian
-from experiments import mi_gaussian_measures as measures
-from experiments import mi_gaussian_report as page
+from experiments.information import gaussian_measures as measures
+from experiments.information import gaussian_report as page
 from tests.experiments.commands import run, said_on_failure, start, wait_for
 from train.data.correlated_pairs import analytic_club
 from train.errors import UserError

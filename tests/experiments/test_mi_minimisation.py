@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from experiments import cli, mi_minimisation
-from experiments import mi_minimisation_measures as measures
-from experiments.mi_minimisation_report import PUBLISHED_COURSE
-from experiments.mi_minimisation_stages import in_both_domains
+from experiments.information import minimisation_measures as measures
+from experiments.information.minimisation_report import PUBLISHED_COURSE
+from experiments.information.minimisation_stages import in_both_domains
 from tests.experiments.commands import run, said_on_failure
 from train.data.digits import Images
 from train.run_directory import open_run

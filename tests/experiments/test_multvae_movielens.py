@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments import evaluate, multvae_movielens, recommend
-from experiments.recommender_measures import BUCKETS, bucket_metric
+from experiments.recommendation.measures import BUCKETS, bucket_metric
 from tests.experiments.commands import run, said_on_failure, start, wait_for
 from train.errors import UserError
 from train.steps.mult_vae import MultVAEConfig

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from experiments import recommend
-from experiments.recommending import Recommender
+from experiments.recommendation.serving import Recommender
 from train.errors import UserError
 
 

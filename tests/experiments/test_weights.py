@@ -17,10 +17,10 @@ from experiments import (
     multvae_movielens,
     recommend,
     weights,
-    zero_shot,
 )
-from experiments.layout_synthesis import LAYOUT
-from experiments.recommending import CATALOGUE
+from experiments.recommendation.serving import CATALOGUE
+from experiments.synthesis.layout_synthesis import LAYOUT
+from experiments.zero_shot import protocol
 from tests.experiments.commands import said_on_failure
 from train import seeds
 from train.data.layout_world import LayoutWorld
@@ -71,7 +71,7 @@ def zero_shot_data(monkeypatch):
     data = SimpleNamespace(
         features=np.zeros((6, 8)), attributes={"attributes": np.zeros((3, 4))}, trainval=range(6)
     )
-    monkeypatch.setattr(zero_shot, "open_data", lambda config: data)
+    monkeypatch.setattr(protocol, "open_data", lambda config: data)
 
 
 def call(*arguments):

@@ -1,0 +1,171 @@
+"""What a run on users x items left: the catalogue of its items, its models from the checkpoints, and serving them."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from experiments import cli
+from experiments.recommendation.data import Data
+from experiments.recommendation.measures import Setting
+from experiments.recommendation.training import (
+    RunConfig,
+    System,
+    Trained,
+    best_on_validation,
+    items_width,
+    read_curve,
+    stages,
+    task,
+)
+from experiments.stored_models import Names, Stored
+from train import item_shards, seeds
+from train.data.interactions import size
+from train.errors import UserError
+from train.loop import Which, load_state
+from train.run_directory import RunDirectory, write_json
+
+CATALOGUE = "catalogue.json"
+
+
+class Recommender(NamedTuple):
+    """A trained model that serves: item ids, and scores [n, items] for histories of item numbers, oldest first."""
+
+    item_ids: Sequence[str]
+    scores: Callable[[Sequence[Sequence[int]]], np.ndarray]
+
+
+class Catalogue(NamedTuple):
+    """What a run has to remember of its data to serve.
+
+    Attributes:
+      item_ids: of every column.
+      users: how many learned.
+      width: columns of the models: the items, and more where they were divided over devices.
+    """
+
+    item_ids: list[str]
+    users: int
+    width: int
+
+
+def write_catalogue(run: RunDirectory, data: Data, mesh: Mesh) -> None:
+    """Keeps it in the run."""
+    if jax.process_index() == 0:
+        content = {
+            "items": list(data.item_ids),
+            "users": size(data.split.train)[0],
+            "width": items_width(len(data.item_ids), mesh),
+        }
+        write_json(run.path / CATALOGUE, content)
+
+
+def read_catalogue(run: RunDirectory) -> Catalogue:
+    """The inverse.
+
+    Raises:
+      UserError: it isn't there.
+    """
+    try:
+        content = json.loads((run.path / CATALOGUE).read_text())
+        return Catalogue(content["items"], content["users"], content.get("width", len(content["items"])))
+    except (OSError, ValueError, KeyError) as error:
+        problem = f"its {CATALOGUE} can't be read ({type(error).__name__})"
+        raise UserError("RUN_DIR", run.path, problem, "train it again, or copy that file again") from error
+
+
+def load(
+    config: RunConfig,
+    system: System,
+    catalogue: Catalogue,
+    setting: Setting,
+    run: RunDirectory,
+    which: Which,
+) -> Trained:
+    """What `train` left, from the checkpoints; `which` is for strong generalisation alone.
+
+    Raises:
+      UserError: there is none.
+    """
+    choosing, final = (run.in_stage(stage) for stage in stages(system, setting))
+    state = load_state(
+        task(system, setting.criterion, len(catalogue.item_ids), catalogue.width),
+        seeds.seed_keys(config.seed, config.seeds),
+        config.train,
+        final,
+        which if setting.protocol == "strong" else "last",
+    )
+    return Trained(system, state, read_curve(choosing), catalogue.width)
+
+
+def stored(
+    config: RunConfig,
+    system: System,
+    catalogue: Catalogue,
+    setting: Setting,
+    run: RunDirectory,
+    names: Names,
+) -> Stored:
+    """A system of a run whose settings have it alone; without the columns that pad the items."""
+    items, width = len(catalogue.item_ids), catalogue.width
+
+    def export(state: Any) -> dict[str, np.ndarray]:
+        return names.export(state.replace(params=item_shards.cut_items(state.params, width, items)))
+
+    def insert(state: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+        cut = state.replace(params=item_shards.cut_items(state.params, width, items))
+        params = names.insert(cut, arrays).params
+        return state.replace(params=item_shards.pad_items(params, items, width))
+
+    serves: Which = "best" if setting.protocol == "strong" else "last"
+    stage = run.in_stage(stages(system, setting)[1])
+    what = task(system, setting.criterion, items, width)
+    return Stored(stage, config, config.train, what, serves, Names(export, insert), (CATALOGUE,))
+
+
+def seed_index(config: cli.RunConfig, seed: int | None) -> int:
+    """The index of a seed in the run; of the first one for None.
+
+    Raises:
+      UserError: the run has no such seed.
+    """
+    index = 0 if seed is None else seed - config.seed
+    if not 0 <= index < config.seeds:
+        last = config.seed + config.seeds - 1
+        raise UserError("--seed", seed, "is not in this run", f"give {config.seed} to {last}")
+    return index
+
+
+def best_recommender(
+    run: RunDirectory,
+    config: RunConfig,
+    known: Sequence[System],
+    catalogue: Catalogue,
+    setting: Setting,
+    which: Which,
+    seed: int | None,
+) -> Recommender:
+    """The run's best system on validation data, to serve; a seed, or the first.
+
+    Raises:
+      UserError: none was evaluated, there is no checkpoint, or the run has no such seed.
+    """
+    trained = load(config, best_on_validation(known, setting, run), catalogue, setting, run, which)
+    return recommender(trained, catalogue, seed_index(config, seed))
+
+
+def recommender(trained: Trained, catalogue: Catalogue, index: int) -> Recommender:
+    """One seed of a trained system, for users that training never saw."""
+    params, items = seeds.unstack(trained.state.params, index), len(catalogue.item_ids)
+    score = jax.jit(trained.system.scores)
+
+    def scores(histories: Sequence[Sequence[int]]) -> np.ndarray:
+        x = np.zeros((len(histories), trained.width), np.float32)
+        for row, history in zip(x, histories, strict=True):
+            row[list(history)] = 1
+        return np.asarray(score(params, x, np.full(len(x), -1, np.int32)))[:, :items]
+
+    return Recommender(catalogue.item_ids, scores)

@@ -1,0 +1,254 @@
+"""Images from semantic layouts: what the experiments GauGAN and DAGAN share, from the flags to the report."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from experiments import cli
+from experiments.stored_models import Names, Stored, own
+from experiments.synthesis import report as synthesis_report
+from experiments.synthesis.feature_networks import open_perceptual
+from experiments.synthesis.measures import EvaluateConfig, check_evaluation, measure, open_networks
+from experiments.synthesis.synthesiser import Synthesiser
+from jaxmodels.spade import latent_grid
+from train import config as train_config
+from train import devices, seeds
+from train.config import TrainConfig
+from train.data.label_config import LayoutConfig, open_layouts
+from train.data.label_presets import PRESETS
+from train.data.layout_parts import LayoutData
+from train.errors import UserError
+from train.layout import Layout
+from train.loop import Task, Which, fit, load_state
+from train.run_directory import RunDirectory, write_json
+from train.steps import gaugan
+from train.steps.gaugan import GauGANState
+from train.steps.gaugan_networks import GauGANConfig, check
+from train.steps.gaugan_weights import export_official, insert_official
+
+CHANGEABLE = (
+    *train_config.RESUMABLE,
+    "data.max_corrupt",
+    "evaluate",
+    "preset",
+)
+LAYOUT = "layout.json"
+"""In a run's folder: what layouts it was trained on."""
+SHOWN = 6
+"""Examples of a sample sheet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthesisConfig(cli.RunConfig):
+    """Settings of an experiment on layouts."""
+
+    model: GauGANConfig = field(default_factory=GauGANConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    data: LayoutConfig = field(default_factory=LayoutConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+
+
+class Experiment(NamedTuple):
+    """What tells one experiment on layouts from another."""
+
+    name: str
+    title: str
+    doc: str
+    config: type[SynthesisConfig]
+    presets: Mapping[str, SynthesisConfig]
+
+
+def run_experiment(experiment: Experiment, argv: Sequence[str]) -> None:
+    """config -> layouts -> generator and discriminator -> segmenter and other measures -> report."""
+    config, resumed = cli.parse(experiment.config, experiment.presets, experiment.name, experiment.doc, argv)
+    cli.prepare(config)
+    mesh = devices.data_mesh()
+    data = open_data(config, mesh.size)
+    perceptual = open_perceptual(config.model)
+    open_networks(config.evaluate)
+    run = cli.open_or_create(config, resumed, experiment.name, CHANGEABLE)
+    with cli.training(run, config) as run:
+        cli.announce(config, run, cli.published(config, experiment.presets))
+        cli.say(f"{data.name}: {len(data.train):,} training pairs, {describe(data.layout)}")
+        write_json(run.path / LAYOUT, asdict(data.layout))
+        if config.model.coef_vgg and perceptual is None:
+            cli.say("NO PERCEPTUAL LOSS: --model.vgg-weights names no file with weights of VGG19")
+        keys = seeds.seed_keys(config.seed, config.seeds)
+        limits = train_limits(config, data)
+        trained = fit(
+            task(config, data.layout, steps_per_epoch(config, data), perceptual),
+            data.feed(config.train.batch_size, keys, mesh, limits.inner_steps),
+            None,
+            keys,
+            limits,
+            run,
+            mesh,
+            first_seed=config.seed,
+            profile=config.profile,
+            tensorboard=config.tensorboard,
+            watch=partial(draw_sheet, run, config, data),
+        )
+        report(experiment, run, config, data, trained.last)
+
+
+def check_upsampling(model: GauGANConfig, data: LayoutConfig) -> None:
+    """Raises UserError where a preset's published network has other doublings: its weights would fit all the same."""
+    published = PRESETS[data.preset].upsampling
+    if data.preset != "custom" and model.upsampling != published:
+        problem = f"is not what {data.preset} was published with"
+        remedy = f"give {published}, or --data.preset custom with the settings of your own"
+        raise UserError("--model.upsampling", model.upsampling, problem, remedy)
+
+
+def describe(layout: Layout) -> str:
+    """A layout in a few words."""
+    extras = [" and unknown"] * layout.dont_care + [", with instances"] * layout.instances
+    return f"{layout.width} x {layout.height} pixels, {layout.classes} classes{''.join(extras)}"
+
+
+def open_data(config: SynthesisConfig, device_count: int = 1) -> LayoutData:
+    """The layouts, and all settings checked against them.
+
+    Raises:
+      UserError: the settings can't be run, or not on these data.
+    """
+    cli.check(config)
+    cli.check_least([("--train.steps", config.train.steps, 0), ("--model.epochs", config.model.epochs, 0)])
+    remedy = "leave it out: the images are measured at the end, and by experiments.evaluate"
+    cli.refuse_validation(config.train, remedy)
+    data = open_layouts(config.data)
+    check(config.model, data.layout)
+    if config.data.preset != "custom":
+        check_upsampling(config.model, config.data)
+    check_evaluation(config.evaluate, data)
+    train_config.check(train_limits(config, data), device_count, least_batch=1)
+    check_batch(config.model, config.train.batch_size, data.layout)
+    if config.train.batch_size > len(data.train):
+        problem = f"exceeds the {len(data.train)} training pairs"
+        raise UserError("--train.batch-size", config.train.batch_size, problem, "give a smaller one")
+    return data
+
+
+def check_batch(model: GauGANConfig, size: int, layout: Layout) -> None:
+    """Raises UserError where batch norm has one value at the start of the generator."""
+    if model.generator == "pix2pixhd" or model.norm == "instance" or size > 1:
+        return
+    if latent_grid(layout.height, layout.width, model.upsampling) == (1, 1):
+        problem = f"leaves batch norm one value, where {layout.width} x {layout.height} pixels start from one"
+        raise UserError("--train.batch-size", size, problem, "give at least 2, or --model.norm instance")
+
+
+def steps_per_epoch(config: SynthesisConfig, data: LayoutData) -> int:
+    """Updates that see every training pair once; an incomplete last batch is dropped."""
+    return max(1, len(data.train) // config.train.batch_size)
+
+
+def train_limits(config: SynthesisConfig, data: LayoutData) -> TrainConfig:
+    """The settings of training, with the steps that the epochs make where --train.steps is 0."""
+    if config.train.steps:
+        return config.train
+    epochs = config.model.epochs + config.model.decay_epochs
+    return replace(config.train, steps=epochs * steps_per_epoch(config, data))
+
+
+def task(
+    config: SynthesisConfig, layout: Layout, epoch: int = 1, perceptual: gaugan.Perceptual | None = None
+) -> Task:
+    """What `fit` trains; `epoch` is the number of updates of an epoch."""
+    shared = {"config": config.model, "layout": layout}
+    step = partial(gaugan.train_step, **shared, steps_per_epoch=epoch, perceptual=perceptual)
+    return Task(init=partial(gaugan.init_state, **shared), train_step=step)
+
+
+def synthesisers(config: SynthesisConfig, layout: Layout, state: GauGANState) -> list[Synthesiser]:
+    """One per seed of a stacked state."""
+    whole = devices.on_one_device(state)
+    return [
+        Synthesiser(seeds.unstack(whole, i), config.model, layout, config.evaluate.batch_size)
+        for i in range(config.seeds)
+    ]
+
+
+def draw_sheet(
+    run: RunDirectory, config: SynthesisConfig, data: LayoutData, step: int, state: GauGANState
+) -> None:
+    """label | fake | real of the first seed on fixed validation layouts, into the run's figures."""
+    if jax.process_index() != 0:
+        return
+    part = data.validation if len(data.validation) else data.train
+    batch = part[np.arange(min(SHOWN, len(part)))]
+    synthesiser = synthesisers(config, data.layout, state)[0]
+    # `fit` calls this while the mesh of all devices is in use.
+    with devices.use_mesh(devices.one_device_mesh()):
+        z = synthesiser.styles(batch["image"]) if config.model.vae else None
+        fake = synthesiser.images(batch, z)
+    run.figures.mkdir(exist_ok=True)
+    path = run.figures / f"samples_{step:07d}.png"
+    synthesis_report.sheet(path, batch, fake, data.layout)
+
+
+def report(
+    experiment: Experiment, run: RunDirectory, config: SynthesisConfig, data: LayoutData, state: GauGANState
+) -> None:
+    """Measures on the test part and writes everything; first process only."""
+    if jax.process_index() != 0:
+        return
+    models = synthesisers(config, data.layout, state)
+    measured = measure(models, data, config.evaluate, config.seed)
+    synthesis_report.write_everything(
+        run,
+        experiment.title,
+        models,
+        data,
+        measured,
+        config.evaluate,
+        int(np.max(devices.on_one_device(state).step)),
+        cli.settings_of(config),
+        cli.settings_of(cli.published(config, experiment.presets)),
+    )
+
+
+def evaluate_run(experiment: Experiment, run: RunDirectory, config: SynthesisConfig) -> None:
+    """Measures a run again, with other settings of evaluation."""
+    data = open_data(config)
+    report(experiment, run, config, data, load(run, config, data.layout))
+
+
+def load(run: RunDirectory, config: SynthesisConfig, layout: Layout, which: Which = "last") -> GauGANState:
+    """The stacked state of a run.
+
+    Raises:
+      UserError: there is none yet.
+    """
+    keys = seeds.seed_keys(config.seed, config.seeds)
+    return load_state(task(config, layout), keys, config.train, run, which)
+
+
+def stored_models(experiment: Experiment, run: RunDirectory) -> dict[str, Stored]:
+    """The networks of a run, with the official names where there are any."""
+    config = cli.from_json(experiment.config, run.config)
+    layout = saved_layout(run)
+    # pix2pixHD's own names are not known here.
+    official = Names(partial(export_official, config=config.model), insert_official)
+    names = own() if config.model.generator == "pix2pixhd" else official
+    what = task(config, layout)
+    return {experiment.name: Stored(run, config, config.train, what, "last", names, (LAYOUT,))}
+
+
+def saved_layout(run: RunDirectory) -> Layout:
+    """The layout that a run was trained on, without its data.
+
+    Raises:
+      UserError: the run is of another kind, or damaged.
+    """
+    try:
+        content = json.loads((run.path / LAYOUT).read_text())
+        return Layout(**{**content, "names": tuple(content["names"])})
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        remedy = "give a run of gaugan or dagan"
+        raise UserError("RUN_DIR", run.path, f"has no readable {LAYOUT}", remedy) from error

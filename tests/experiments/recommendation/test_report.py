@@ -1,0 +1,61 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from experiments.recommendation.report import About, Ranked, comparison, numbers, write_everything
+from train.metrics.intervals import mean_interval
+from train.report import Section
+from train.run_directory import create_run
+from train.tables import Interval
+
+NAN = np.nan
+MODELS = (
+    Ranked("baseline", {"ndcg@10": np.array([[0.2, NAN, 0.4, 0.1]])}, "k 20"),
+    Ranked("model", {"ndcg@10": np.array([[0.3, NAN, 0.5, 0.2], [0.5, NAN, 0.5, 0.4]])}),
+)
+
+
+def test_intervals_over_users_and_over_seeds():
+    table = comparison("title", MODELS, ["ndcg@10"], {"paper": {"ndcg@10": 0.4, "other": 1.0}})
+    assert table.columns == ["", "ndcg@10", "ndcg@10, seeds", "notes"]
+    baseline, model, paper = table.rows
+    for cell, values in ((model[1], [0.4, 0.5, 0.3]), (model[2], [1.0 / 3, 1.4 / 3])):
+        mean, half = mean_interval(np.array(values))
+        assert isinstance(cell, Interval) and cell.n == len(values)
+        np.testing.assert_allclose([cell.mean, cell.half_width], [mean, half], rtol=1e-9)
+    assert isinstance(baseline[2], float) and math.isnan(baseline[2]) and baseline[3] == "k 20"
+    assert paper[:2] == ["paper", 0.4]
+
+
+def test_one_seed_has_no_column_of_seeds():
+    table = comparison("title", MODELS[:1], ["ndcg@10"], case="prediction")
+    assert table.columns == ["", "ndcg@10", "notes"] and "over predictions" in table.note
+
+
+def test_models_are_compared_on_the_same_cases():
+    other = Ranked("other", {"ndcg@10": np.array([[0.2, 0.3, 0.4, 0.1]])})
+    with pytest.raises(ValueError, match="different cases"):
+        comparison("title", [MODELS[0], other], ["ndcg@10"])
+    with pytest.raises(ValueError, match="has no recall"):
+        comparison("title", MODELS, ["recall"])
+
+
+def test_everything_is_written(tmp_path, capsys):
+    run = create_run("test", {}, tmp_path / "run")
+    about = About("A comparison", ["What came out."], ["A note."], {"seeds": 2}, {"seeds": 1})
+    write_everything(run, MODELS, ["ndcg@10"], about, [Section("More", ["text"])], {"data": "here"})
+    found = json.loads((run.path / "results.json").read_text())
+    assert found["data"] == "here" and found["models"] == json.loads(json.dumps(numbers(MODELS)))
+    assert found["models"]["model"]["ndcg@10"]["cases"] == 3
+    assert "model" in capsys.readouterr().out
+    page = run.report.read_text()
+    assert page.count("data:image/png;base64,") == 1 and "Highest ndcg@10: model, 0.4000." in page
+
+
+def test_what_no_case_defines_is_none():
+    model = Ranked("model", {"tail": np.full((2, 3), NAN), "head": np.array([[0.5, NAN], [NAN, NAN]])})
+    found = json.loads(json.dumps(numbers([model]), allow_nan=False))["model"]
+    assert found["tail"] == {"mean": None, "half_width": None, "cases": 0, "seeds": [None, None]}
+    assert found["head"] == {"mean": None, "half_width": None, "cases": 0, "seeds": [0.5, None]}
