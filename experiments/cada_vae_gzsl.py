@@ -34,10 +34,12 @@ from train.config import TrainConfig
 from train.data.zero_shot import ZeroShotData, scale, validation_task
 from train.errors import UserError
 from train.feed import DeviceFeed
-from train.loop import Task, fit, load_state
+from train.loop import fit
 from train.run_directory import RunDirectory
 from train.steps import cada_vae
 from train.steps.cada_vae import IMAGE
+from train.stored_state import load_state
+from train.task import Task
 
 NAME = "cada_vae_gzsl"
 ABOUT = cli.About(

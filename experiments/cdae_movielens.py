@@ -30,10 +30,10 @@ from train import devices
 from train.config import TrainConfig
 from train.data.interactions import size
 from train.errors import UserError
-from train.loop import Which
 from train.run_directory import RunDirectory
 from train.steps import cdae
 from train.steps.cdae import CDAEConfig
+from train.stored_state import Which
 
 NAME = "cdae_movielens"
 ABOUT = cli.About(

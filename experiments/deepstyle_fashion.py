@@ -32,11 +32,12 @@ from train.data import fashion
 from train.data.fashion import FashionData
 from train.data.fashion_world import fashion_world
 from train.errors import UserError
-from train.loop import Which, fit, load_state
+from train.loop import fit
 from train.metrics.auc import COLD, Ties
 from train.run_directory import RunDirectory
 from train.steps import visual_recommenders as visual
 from train.steps.visual_recommenders import Kind, VisualConfig
+from train.stored_state import Which, load_state
 
 NAME = "deepstyle_fashion"
 ABOUT = cli.About(

@@ -14,8 +14,8 @@ from experiments import cli, runs
 from experiments.representation.autoencoding import View
 from train.devices import on_one_device
 from train.errors import UserError
-from train.loop import Which
 from train.seeds import unstack
+from train.stored_state import Which
 
 SIZE = 64
 

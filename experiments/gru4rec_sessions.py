@@ -38,10 +38,10 @@ from train import config as train_config
 from train import devices, seeds
 from train.config import TrainConfig
 from train.errors import UserError
-from train.loop import Which
 from train.run_directory import RunDirectory
 from train.steps import gru4rec
 from train.steps.gru4rec import GRU4RecConfig, RankingConfig
+from train.stored_state import Which
 
 NAME = "gru4rec_sessions"
 ABOUT = cli.About(

@@ -25,9 +25,11 @@ from train import devices, seeds
 from train.config import TrainConfig
 from train.errors import UserError
 from train.feed import make_feed
-from train.loop import Task, Which, fit, load_state
+from train.loop import fit
 from train.run_directory import RunDirectory
 from train.steps import gwae, vae
+from train.stored_state import Which, load_state
+from train.task import Task
 
 NAME = "gwae_3dshapes"
 ABOUT = cli.About(

@@ -26,10 +26,11 @@ from train import devices, seeds
 from train.config import TrainConfig
 from train.data.correlated_pairs import CorrelatedPairs, Toy
 from train.errors import UserError
-from train.loop import NonFiniteError, Task, fit
+from train.loop import NonFiniteError, fit
 from train.run_directory import RunDirectory
 from train.steps import mi_estimators
 from train.steps import mutual_information as mi
+from train.task import Task
 
 NAME = "mi_gaussian"
 ABOUT = cli.About(

@@ -43,9 +43,10 @@ from train.config import TrainConfig
 from train.data import digits, domains
 from train.data.digits import Digits
 from train.errors import UserError
-from train.loop import fit, load_state
+from train.loop import fit
 from train.run_directory import RunDirectory
 from train.steps import domain_adaptation, information_bottleneck, mixed_gaussians
+from train.stored_state import load_state
 
 NAME = "mi_minimisation"
 ABOUT = cli.About(

@@ -29,10 +29,10 @@ from train import devices
 from train.config import TrainConfig
 from train.data.interactions import size
 from train.errors import UserError
-from train.loop import Which
 from train.run_directory import RunDirectory
 from train.steps import mult_vae
 from train.steps.mult_vae import MultVAEConfig
+from train.stored_state import Which
 
 NAME = "multvae_movielens"
 ABOUT = cli.About(

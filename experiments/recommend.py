@@ -22,8 +22,8 @@ from train.atomic import write_atomically
 from train.data.ratings import Columns, read_csv
 from train.data.text_tables import separator_of
 from train.errors import UserError
-from train.loop import Which
 from train.run_directory import open_run
+from train.stored_state import Which
 
 USERS_AT_A_TIME = 500
 

@@ -9,8 +9,8 @@ import tyro
 from experiments import cli
 from experiments.representation.autoencoding import Trained
 from train.errors import UserError
-from train.loop import Which
 from train.run_directory import open_run
+from train.stored_state import Which
 
 RunPath = Annotated[Path, tyro.conf.Positional]
 

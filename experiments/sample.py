@@ -13,8 +13,8 @@ from experiments.representation.autoencoding import View
 from train.devices import on_one_device
 from train.errors import UserError
 from train.figures import image_grid
-from train.loop import Which
 from train.seeds import unstack
+from train.stored_state import Which
 
 
 @dataclass(frozen=True, kw_only=True)

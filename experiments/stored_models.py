@@ -10,8 +10,9 @@ from jaxtyping import PyTree
 
 from experiments import cli
 from train.config import TrainConfig
-from train.loop import Task, Which
 from train.run_directory import RunDirectory
+from train.stored_state import Which
+from train.task import Task
 
 Arrays = Mapping[str, np.ndarray]
 

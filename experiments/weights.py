@@ -27,8 +27,8 @@ from experiments.stored_models import Stored
 from train import seeds
 from train.atomic import write_atomically
 from train.errors import UserError
-from train.loop import Which, load_state, save_state
 from train.run_directory import RunDirectory, create_run, open_run
+from train.stored_state import Which, load_state, save_state
 from train.weight_files import read_state_dict, write_state_dict
 
 

@@ -12,8 +12,8 @@ from train.data.digits import Images
 from train.data.domains import TwoDomains
 from train.data.standard_normal import StandardNormal
 from train.feed import DeviceFeed, Feed
-from train.loop import Task
 from train.steps import domain_adaptation, information_bottleneck, mixed_gaussians
+from train.task import Task
 
 Part = Literal["gaussians", "bottleneck", "adaptation"]
 TARGET_LABELS = "labels of the target"

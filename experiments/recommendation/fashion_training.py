@@ -16,11 +16,11 @@ from jaxmodels.visual_recommenders import Catalogue
 from train.data import interactions
 from train.data.fashion import FashionData
 from train.feed import DeviceFeed
-from train.loop import Task
 from train.metrics.auc import Ties, per_user
 from train.steps import visual_recommenders as visual
 from train.steps.uniform_negatives import Records, records
 from train.steps.visual_recommenders import Batch, RecommenderState, VisualConfig
+from train.task import Task
 
 
 def catalogue(data: FashionData) -> Catalogue:

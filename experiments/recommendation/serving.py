@@ -25,8 +25,8 @@ from experiments.stored_models import Names, Stored
 from train import item_shards, seeds
 from train.data.interactions import size
 from train.errors import UserError
-from train.loop import Which, load_state
 from train.run_directory import RunDirectory, write_json
+from train.stored_state import Which, load_state
 
 CATALOGUE = "catalogue.json"
 

@@ -20,11 +20,13 @@ from train.config import TrainConfig
 from train.data.session_parallel import Schedule, SessionFeed, session_parallel
 from train.data.sessions import SessionData
 from train.errors import UserError
-from train.loop import Task, fit, load_state
+from train.loop import fit
 from train.metrics.sessions import Ties, places_in_sessions, ranks, session_metrics
 from train.run_directory import RunDirectory
 from train.steps import gru4rec
 from train.steps.gru4rec import GRU4RecConfig, GRU4RecState, RankingConfig
+from train.stored_state import load_state
+from train.task import Task
 
 LossName = Literal["xe", "bpr-max", "top1-max", "bpr", "top1"]
 CRITERION = 20

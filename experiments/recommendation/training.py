@@ -31,10 +31,11 @@ from train.data.generalisation import Queries
 from train.data.interactions import UserRows, row_batches, size, widened
 from train.errors import UserError
 from train.feed import DeviceFeed
-from train.loop import Fitted, Task, fit
+from train.loop import Fitted, fit
 from train.metrics.ranking import rank_metrics
 from train.metrics_log import read_metrics
 from train.run_directory import RunDirectory
+from train.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)

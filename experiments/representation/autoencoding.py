@@ -21,7 +21,6 @@ from train.data.files import DEFAULT_CACHE, open_shapes3d
 from train.data.source import Source
 from train.data.split import Split, split_indices
 from train.errors import UserError
-from train.loop import Task, Which
 from train.metrics.baselines import fit_linear_codes
 from train.metrics.disentanglement import Scores, score_codes
 from train.metrics.image import psnr
@@ -29,6 +28,8 @@ from train.metrics.regressors import Regressor
 from train.run_directory import RunDirectory, write_json
 from train.seeds import unstack
 from train.steps.autoencoder import Autoencoder
+from train.stored_state import Which
+from train.task import Task
 
 BATCH = 256
 """Images per call of a network in evaluation."""

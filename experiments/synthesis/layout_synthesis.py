@@ -24,12 +24,14 @@ from train.data.label_presets import PRESETS
 from train.data.layout_parts import LayoutData
 from train.errors import UserError
 from train.layout import Layout
-from train.loop import Task, Which, fit, load_state
+from train.loop import fit
 from train.run_directory import RunDirectory, write_json
 from train.steps import gaugan
 from train.steps.gaugan import GauGANState
 from train.steps.gaugan_networks import GauGANConfig, check
 from train.steps.gaugan_weights import export_official, insert_official
+from train.stored_state import Which, load_state
+from train.task import Task
 
 CHANGEABLE = (
     *train_config.RESUMABLE,

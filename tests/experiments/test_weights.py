@@ -24,8 +24,8 @@ from experiments.zero_shot import protocol
 from tests.experiments.commands import said_on_failure
 from train import seeds
 from train.data.layout_world import LayoutWorld
-from train.loop import save_state
 from train.run_directory import create_run, write_json
+from train.stored_state import save_state
 
 ITEMS = ["a", "b", "c", "d", "e"]
 NETWORK = {"hidden": (4,), "latent_dim": 3}

@@ -9,8 +9,8 @@ import optax
 from train.data.source import ArraySource
 from train.devices import across_devices, replicated
 from train.feed import make_feed
-from train.loop import Task
 from train.seeds import seed_keys
+from train.task import Task
 
 OPTIMISER = optax.rmsprop(1e-2)
 
