@@ -31,7 +31,7 @@ from jaxmodels.layers.convolution import Form, convolution_form
 from train.data.shuffle import epoch_index
 from train.feed import ORDER
 from train.seeds import over_seeds, seed_keys, unstack
-from train.steps import cada_vae, gwae
+from train.steps import cada_vae, gwae, gwae_networks
 from train.tables import Table, to_text
 
 
@@ -43,7 +43,7 @@ class GWAE:
     """Examples per update."""
     repeats: int = 7
     """Timed steps of each form; the median counts."""
-    model: gwae.GWAEConfig = gwae.GWAEConfig()
+    model: gwae_networks.GWAEConfig = gwae_networks.GWAEConfig()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
 from experiments import cli, runs
-from experiments.representation.autoencoding import View
+from experiments.representation.view import View
 from train.devices import on_one_device
 from train.errors import UserError
 from train.seeds import unstack

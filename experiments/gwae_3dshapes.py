@@ -18,6 +18,7 @@ import numpy as np
 from experiments import cli
 from experiments.representation import autoencoding
 from experiments.representation.autoencoding import DataConfig, EvaluateConfig
+from experiments.representation.report import evaluate_and_report
 from experiments.stored_models import Names, Stored, own
 from jaxmodels.torch_import.gwae import export_state_dict
 from train import config as train_config
@@ -27,7 +28,7 @@ from train.errors import UserError
 from train.feed import make_feed
 from train.loop import fit
 from train.run_directory import RunDirectory
-from train.steps import gwae, vae
+from train.steps import gwae, gwae_networks, gwae_weights, vae
 from train.stored_state import Which, load_state
 from train.task import Task
 
@@ -41,7 +42,7 @@ ABOUT = cli.About(
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig(gwae.GWAEConfig, vae.VAEConfig):
+class ModelConfig(gwae_networks.GWAEConfig, vae.VAEConfig):
     """The model. Settings of one objective are ignored by the others."""
 
     objective: Literal["gwae", "vae", "beta-vae"] = "gwae"
@@ -117,7 +118,7 @@ def main(argv: Sequence[str]) -> None:
             tensorboard=config.tensorboard,
         )
         state = fitted.best if config.evaluate.checkpoint == "best" else fitted.last
-        autoencoding.evaluate_and_report(run, trained(config, state), source, split, config.evaluate)
+        evaluate_and_report(run, trained(config, state), source, split, config.evaluate)
 
 
 def system(config: ModelConfig) -> tuple[ModuleType, Any]:
@@ -179,7 +180,7 @@ def official_names(model: ModelConfig) -> Names:
 
     def insert(state: gwae.GWAEState, arrays: Mapping[str, np.ndarray]) -> gwae.GWAEState:
         # The key of the weights, which are all replaced, makes no difference.
-        return gwae.import_official(arrays, state.key, model).replace(key=state.key)
+        return gwae_weights.import_official(arrays, state.key, model).replace(key=state.key)
 
     return Names(export, insert)
 
@@ -189,7 +190,7 @@ def evaluate(run: RunDirectory, config: Config) -> None:
     autoencoding.check(config.data, config.evaluate, config.train)
     source, split = autoencoding.open_data(config.data, config.evaluate)
     model = replace(load_autoencoder(run, config.evaluate.checkpoint), settings=cli.settings_of(config))
-    autoencoding.evaluate_and_report(run, model, source, split, config.evaluate)
+    evaluate_and_report(run, model, source, split, config.evaluate)
 
 
 def _title(model: ModelConfig) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from experiments import cli, runs
-from experiments.representation.autoencoding import View
+from experiments.representation.view import View
 from train.devices import on_one_device
 from train.errors import UserError
 from train.figures import image_grid

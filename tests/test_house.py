@@ -104,7 +104,9 @@ TESTED_THROUGH_OTHERS = {
     "train.report_page",  # test_report
     "train.data.scene",  # test_shapes3d
     *modules("experiments", "runs", "evaluate", "encode", "sample"),  # test_gwae_3dshapes
-    *modules("experiments.representation", "autoencoding", "report"),  # test_gwae_3dshapes
+    *modules(
+        "experiments.representation", "autoencoding", "measures", "report", "view"
+    ),  # test_gwae_3dshapes
     *modules("experiments.zero_shot", "protocol", "report"),  # test_cada_vae_gzsl
     # test_multvae_movielens, test_gru4rec_sessions and test_deepstyle_fashion
     *modules("experiments.recommendation", "data", "measures", "page", "serving", "training"),

@@ -1,29 +1,32 @@
-"""The pictures, tables and page of an autoencoder run."""
-
-from __future__ import annotations
+"""Measuring an autoencoder run; its pictures, tables and page."""
 
 import math
 import shlex
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 from scipy.spatial.distance import pdist
 
+from experiments import cli
+from experiments.representation.autoencoding import EvaluateConfig, Trained
+from experiments.representation.measures import all_scores, held_out_terms, reconstruction_quality
+from experiments.representation.view import View
+from train import devices
 from train.data.source import Source
 from train.data.split import Split
 from train.figures import Curve, curves, distance_scatter, heat_map, image_grid, latent_histograms
 from train.metrics.disentanglement import DESCRIPTIONS, Scores, describe
 from train.metrics_log import read_metrics
 from train.report import Picture, Report, Section, write_report
-from train.run_directory import RunDirectory
+from train.run_directory import RunDirectory, write_json
+from train.seeds import unstack
 from train.tables import Interval, Table, to_text
-
-if TYPE_CHECKING:
-    from experiments.representation.autoencoding import EvaluateConfig, Trained, View
 
 UNITS = {
     "loss_gw": "image distance",
@@ -31,6 +34,35 @@ UNITS = {
     "loss_kl": "nats per image",
     "loss_h": "minus sum of log variances",
 }
+
+
+def evaluate_and_report(
+    run: RunDirectory, trained: Trained, source: Source, split: Split, config: EvaluateConfig
+) -> None:
+    """Measures on the test split, draws, and writes results.json, figures and report.html; first process only."""
+    if jax.process_index() != 0:
+        return
+    began = time.monotonic()
+    cli.say(f"evaluating at step {trained.step} ...")
+    seeds = [devices.on_one_device(unstack(trained.state, i)) for i in range(len(trained.keys))]
+    views = [View(trained.autoencoder, state) for state in seeds]
+    fresh = [jax.jit(trained.task.init)(key) for key in devices.on_one_device(trained.keys)]
+    images = source[split.test[: config.images]]["image"]
+
+    quality = reconstruction_quality(views, images, source, split, config)
+    terms = held_out_terms(trained, seeds, fresh, images)
+    scores = all_scores(trained, views, fresh, source, split, config)
+    results = {
+        "step": trained.step,
+        "seeds": [trained.first_seed + i for i in range(len(views))],
+        "regressor": config.regressor,
+        "reconstruction": quality,
+        "held_out_terms": terms,
+        "scores": {name: [dict(s.values) for s in per_seed] for name, per_seed in scores.items()},
+    }
+    write_json(run.path / "results.json", results)
+    write_everything(run, trained, views[0], source, split, images, results, scores, config)
+    cli.say(f"evaluated in {time.monotonic() - began:.0f} s; report: {run.report}")
 
 
 def write_everything(

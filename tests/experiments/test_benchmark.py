@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from experiments import benchmark
-from train.steps import cada_vae, gwae
+from train.steps import cada_vae, gwae, gwae_networks
 
 
 @pytest.mark.slow
 def test_forms_differ_as_programs_and_agree_in_value():
-    config = benchmark.GWAE(batch_size=2, model=gwae.GWAEConfig(latent_dim=2, prior="normal", critic_steps=1))
+    config = benchmark.GWAE(
+        batch_size=2, model=gwae_networks.GWAEConfig(latent_dim=2, prior="normal", critic_steps=1)
+    )
     state = jax.jit(partial(gwae.init_state, config=config.model))(jax.random.key(0))
     batch = {"image": jnp.zeros((2, 64, 64, 3), jnp.uint8)}
     programs = [benchmark.compiled_gwae(config, form, state, batch)[0] for form in ("platform", "lax")]

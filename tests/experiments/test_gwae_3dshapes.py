@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from experiments import encode, evaluate, gwae_3dshapes, sample
-from experiments.representation import autoencoding
+from experiments.representation import autoencoding, view
 from tests.experiments.commands import run, said_on_failure, start, wait_for
 from train.run_directory import open_run
 
@@ -53,7 +53,7 @@ def trained(own, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAX_COMPILATION_CACHE_DIR", "unused")
-        patch.setattr(autoencoding, "BATCH", 16)  # images are few, and batches are filled up
+        patch.setattr(view, "BATCH", 16)  # images are few, and batches are filled up
         gwae_3dshapes.main([*ONE_MODEL, *own, "--run-dir", str(folder)])
         yield folder
 

@@ -1,20 +1,15 @@
 """One update of GWAE (Nakagawa et al., ICLR 2023): a main step, then `critic_steps` steps of the critic."""
 
-from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import flax.struct
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
-from flax import linen as nn
 from jaxtyping import Array, Float, PyTree
 
 from jaxmodels.gwae import Critic
-from jaxmodels.priors import Noise, Prior, PriorName, make_prior
-from jaxmodels.torch_import.gwae import StateDict, import_state_dict
+from jaxmodels.priors import Noise
 from jaxmodels.vae import reparameterise
 from objectives.adversarial import drift, gradient_penalty, interpolate
 from objectives.elbo import negative_entropy, squared_error
@@ -22,53 +17,14 @@ from objectives.gromov_wasserstein import gromov_wasserstein, latent_scale, mean
 from objectives.mmd import mmd
 from train.devices import across_devices
 from train.steps.autoencoder import (
-    Autoencoder,
-    AutoencoderConfig,
     Metrics,
     Networks,
-    decoder,
-    encoder,
     gradient_norm,
     pixels,
     scheduled,
     split_collections,
 )
-
-MOMENTUM = 0.5
-
-
-@dataclass(frozen=True, kw_only=True)
-class GWAEConfig(AutoencoderConfig):
-    """Settings of GWAE; the defaults are those of the official code."""
-
-    prior: PriorName = "neural"
-    """Sampler of codes."""
-    components: int = 10
-    """Gaussians of the mixture prior, or rows of the codebook of the vector-quantised one."""
-    mixture: Literal["coded", "full"] = "coded"
-    """Mixture prior: column sums of the matrices as in the official code, or full covariances as in the paper."""
-    coef_w: float = 1.0
-    """Weight of the reconstruction term L_W."""
-    coef_d: float = 1.0
-    """Weight of the term L_D that makes the joint distributions of model and data alike."""
-    coef_h: float = 0.03
-    """Weight of the (negative) entropy term L_H."""
-    distance_scale: float = 2.5
-    """Initial value of the trainable scale between latent and image distances."""
-    joint: Literal["critic", "mmd"] = "critic"
-    """L_D: a Kantorovich potential of images and codes, or the MMD between codes and prior."""
-    critic_learning_rate: float = 1e-4
-    """Learning rate of the critic."""
-    critic_steps: int = 5
-    """Critic updates for each main update."""
-    gradient_penalty: float = 10.0
-    """Weight of the critic's gradient penalty."""
-    learned_similarity: bool = False
-    """Adds to L_W the distance of reconstructions in the critic's image features."""
-    mixed_potential: bool = False
-    """The critic also judges reconstructions."""
-    latent_batch_norm: bool = False
-    """Standardises the aggregate posterior."""
+from train.steps.gwae_networks import GWAEConfig, make_modules, prior
 
 
 class GWAEState(flax.struct.PyTreeNode):
@@ -99,26 +55,6 @@ class CriticNoise(flax.struct.PyTreeNode):
     t: Float[Array, " b"]
 
 
-def make_modules(config: GWAEConfig) -> dict[str, nn.Module]:
-    """The four networks of these settings."""
-    return {
-        "encoder": encoder(config, MOMENTUM, config.latent_batch_norm),
-        "decoder": decoder(config, MOMENTUM),
-        "prior": prior(config),
-        "critic": Critic(jnp.dtype(config.dtype)),
-    }
-
-
-def autoencoder(config: GWAEConfig) -> Autoencoder:
-    """The networks of these settings for use after training."""
-    return Autoencoder(make_modules(config), prior(config))
-
-
-def prior(config: GWAEConfig) -> Prior:
-    """The prior of these settings."""
-    return make_prior(config.prior, config.latent_dim, config.components, config.mixture)
-
-
 def init_state(key: jax.Array, config: GWAEConfig) -> GWAEState:
     """A fresh state. The key initialises the parameters and seeds every later update."""
     run_key, encoder_key, decoder_key, prior_key, critic_key = jax.random.split(key, 5)
@@ -133,10 +69,10 @@ def init_state(key: jax.Array, config: GWAEConfig) -> GWAEState:
     params = {name: split[name][0] for name in ("encoder", "decoder", "prior")}
     params["log_scale"] = jnp.log(jnp.asarray(config.distance_scale, jnp.float32))
     collections = {name: collections for name, (_, collections) in split.items()}
-    return _fresh_state(params, split["critic"][0], collections, run_key, config)
+    return fresh_state(params, split["critic"][0], collections, run_key, config)
 
 
-def _fresh_state(
+def fresh_state(
     params: PyTree, critic: PyTree, collections: PyTree, key: jax.Array, config: GWAEConfig
 ) -> GWAEState:
     """The state before the first update of these networks."""
@@ -364,28 +300,3 @@ def _penalty(networks: Networks, points: tuple) -> tuple[Float[Array, ""], PyTre
 
 def _apply(networks: Networks, points: tuple) -> jax.Array:
     return networks("critic", *points)
-
-
-def import_official(state_dict: StateDict, key: jax.Array, config: GWAEConfig) -> GWAEState:
-    """A fresh state with the weights and running statistics of the official code.
-
-    Raises:
-      ValueError: the state dict is of other settings.
-    """
-    state = jax.eval_shape(partial(init_state, config=config), key)
-    params, critic, collections = import_state_dict(
-        state_dict, config.prior, config.batch_norm, config.residual_blocks
-    )
-    imported = {"params": params, "critic": critic, "collections": collections}
-    ours = {name: getattr(state, name) for name in imported}
-    wanted, given = _shapes(ours), _shapes(imported)
-    for path, shape in wanted.items():
-        if given.get(path) != shape:
-            raise ValueError(f"{path} has shape {shape}, the state dict gives {given.get(path)}")
-    imported = jax.tree.map(lambda leaf, given: jnp.asarray(given, leaf.dtype), ours, imported)
-    return _fresh_state(**imported, key=key, config=config)
-
-
-def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): np.shape(leaf) for path, leaf in leaves}

@@ -18,18 +18,18 @@ import pytest
 
 from jaxmodels.torch_import.gwae import export_state_dict
 from tests.train.steps.official_gwae import recipe, step_noise
-from train.steps import gwae
+from train.steps import gwae, gwae_networks, gwae_weights
 
 CONFIGS = {
-    "neural64": gwae.GWAEConfig(prior="neural"),
-    "gmp64": gwae.GWAEConfig(prior="gaussian-mixture", components=10),
+    "neural64": gwae_networks.GWAEConfig(prior="neural"),
+    "gmp64": gwae_networks.GWAEConfig(prior="gaussian-mixture", components=10),
 }
 COMPARABLE_ITERATIONS = {"neural64": 5, "gmp64": 2}
 
 
 class Run(NamedTuple):
     golden: dict
-    config: gwae.GWAEConfig
+    config: gwae_networks.GWAEConfig
     iterations: int
     before: gwae.GWAEState
     after: gwae.GWAEState
@@ -55,7 +55,7 @@ def official_state(name, config):
     fresh = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), fresh.replace(key=()))
     names = exported(fresh, config)
     weights = {key: recipe(name, key, value.shape) for key, value in names.items()}
-    return gwae.import_official(weights, jax.random.key(0), config)
+    return gwae_weights.import_official(weights, jax.random.key(0), config)
 
 
 def exported(state, config, params=None):
@@ -79,7 +79,7 @@ def test_eval_outputs(run):
     @jax.jit
     def outputs(x, z):
         networks = gwae.Networks(
-            gwae.make_modules(run.config),
+            gwae_networks.make_modules(run.config),
             {**state.params, "critic": state.critic},
             state.collections,
             train=False,
@@ -238,7 +238,7 @@ def test_running_statistics_of_the_mixture_prior(shared):
     """Six calls of the sampler alone: one with the first parameters, five with the updated ones."""
     run = one_step(shared, "gmp64")
     noise = step_noise(run.golden, run.config.prior)
-    module = gwae.prior(run.config)
+    module = gwae_networks.prior(run.config)
     collections = run.after.collections["prior"]
     for i in range(run.iterations, 5):
         variables = {"params": run.after.params["prior"], **collections}

@@ -8,9 +8,9 @@ import pytest
 from jax.sharding import AxisType
 
 from train.devices import data_mesh, replicated, split, use_mesh
-from train.steps import gwae
+from train.steps import gwae, gwae_networks
 
-CONFIG = gwae.GWAEConfig(
+CONFIG = gwae_networks.GWAEConfig(
     prior="factorised-neural", latent_dim=4, critic_steps=1, batch_norm=True, warmup_steps=100
 )
 
@@ -43,4 +43,4 @@ def test_three_steps():
 
 @pytest.mark.slow
 def test_twenty_steps_of_the_published_networks():
-    compare(20, 1e-4, gwae.GWAEConfig(prior="factorised-neural", latent_dim=10, warmup_steps=100))
+    compare(20, 1e-4, gwae_networks.GWAEConfig(prior="factorised-neural", latent_dim=10, warmup_steps=100))
