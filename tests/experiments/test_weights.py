@@ -11,6 +11,7 @@ from experiments import (
     cada_vae_gzsl,
     cdae_movielens,
     cli,
+    deepstyle_fashion,
     gaugan,
     gru4rec_sessions,
     gwae_3dshapes,
@@ -40,6 +41,7 @@ SMALL = {
         "model": replace(cdae_movielens.QUICK.model, latent_dim=3),
     },
     gru4rec_sessions: {"losses": ("xe",), "model": replace(gru4rec_sessions.QUICK.model, layers=(6,))},
+    deepstyle_fashion: {"model": deepstyle_fashion.ModelConfig(l2=(0.1,), factors=4, visual_factors=2)},
     cada_vae_gzsl: {
         "model": replace(cada_vae_gzsl.QUICK.model, latent_dim=2, image_hidden=(5, 5), side_hidden=(4, 4))
     },
@@ -74,6 +76,17 @@ def zero_shot_data(monkeypatch):
     monkeypatch.setattr(protocol, "open_data", lambda config: data)
 
 
+@pytest.fixture(autouse=True)
+def items_with_images(monkeypatch, tmp_path):
+    """Seven users, five items of three features."""
+    rng = np.random.default_rng(0)
+    triples = [(user, item) for user in range(7) for item in range(len(ITEMS))]
+    features = rng.standard_normal((len(ITEMS), 3))
+    np.savez(tmp_path / "shop.npz", triples=triples, feat=features, category=np.arange(len(ITEMS)) % 2)
+    data = deepstyle_fashion.DataConfig(source="npz", path=tmp_path / "shop.npz")
+    monkeypatch.setitem(SMALL[deepstyle_fashion], "data", data)
+
+
 def call(*arguments):
     weights.main([str(argument) for argument in arguments])
 
@@ -88,6 +101,9 @@ def arrays(path):
     [
         (multvae_movielens, "vae", {"q_layers.0.weight": (4, 5), "p_layers.1.bias": (5,)}),
         (cdae_movielens, "M1", {"inputs": (5, 3), "users": (7, 3)}),
+        (deepstyle_fashion, "bpr-mf-l2-0.1", {"gamma_u": (7, 4), "beta_i": (5,)}),
+        (deepstyle_fashion, "vbpr-l2-0.1", {"theta_u": (7, 2), "E": (3, 2)}),
+        (deepstyle_fashion, "deepstyle-l2-0.1", {"l_c": (2, 4), "q_i": (5, 4)}),
         (gru4rec_sessions, "xe", {"Wy.weight": (5, 6), "By.weight": (5, 1)}),
         pytest.param(
             *(gaugan, "gaugan", {"discriminator_1.model4.0.bias": (1,), "up_0.norm_s.mlp_gamma.bias": (16,)}),
