@@ -124,7 +124,9 @@ def main(argv: Sequence[str]) -> None:
         for system in systems(config, size(data.split.train)[0], len(data.item_ids)):
             cli.say(f"{system.name} on {data.name}:")
             trained.append(training.train(config, system, data, SETTING, run, mesh))
-        page.report(run, config, data, trained, SETTING, about(config, training.best_of(trained, SETTING)))
+        page.measure_and_report(
+            run, config, data, trained, SETTING, about(config, training.best_of(trained, SETTING))
+        )
 
 
 def systems(config: Config, users: int, items: int) -> list[System]:
@@ -171,7 +173,9 @@ def evaluate(run: RunDirectory, config: Config) -> None:
         serving.load(config, system, catalogue, SETTING, run, "last")
         for system in systems(config, catalogue.users, len(catalogue.item_ids))
     ]
-    page.report(run, config, data, trained, SETTING, about(config, training.best_of(trained, SETTING)))
+    page.measure_and_report(
+        run, config, data, trained, SETTING, about(config, training.best_of(trained, SETTING))
+    )
 
 
 def load_recommender(run: RunDirectory, which: Which, seed: int | None = None) -> Recommender:

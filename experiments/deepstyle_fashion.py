@@ -19,11 +19,11 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
-from experiments import cli
+from experiments import cli, runs
 from experiments.recommendation import fashion_measures, fashion_report
 from experiments.recommendation.fashion_measures import Trained, sizes
 from experiments.recommendation.fashion_training import catalogue, feed, task, validation_batch
-from experiments.recommendation.serving import Recommender, seed_index
+from experiments.recommendation.serving import Recommender
 from experiments.stored_models import Stored, own
 from train import config as train_config
 from train import devices, seeds
@@ -252,7 +252,7 @@ def load_recommender(run: RunDirectory, which: Which, seed: int | None = None) -
     data = open_data(config.data)
     stage = chosen_stage(run, config)
     settings, state = load(run, config, data, stage, which)
-    params = seeds.unstack(state.params, seed_index(config, seed))
+    params = seeds.unstack(state.params, runs.seed_index(seed, config.seed, config.seeds))
     items = visual.all_items(params, catalogue(data), settings, sizes(data))
 
     @jax.jit

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
 from experiments import cli, runs
-from experiments.representation.view import View
+from experiments.representation.view import View, open_trained
 from train.devices import on_one_device
 from train.errors import UserError
 from train.seeds import unstack
@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> None:
     if not config.out.parent.is_dir():
         raise UserError("--out", config.out, "its folder does not exist", "make the folder first")
     images, names = read_images(config.input)
-    trained = runs.open_trained(config.run_dir, config.checkpoint)
+    trained = open_trained(config.run_dir, config.checkpoint)
     count = len(trained.keys)
     views = [View(trained.autoencoder, on_one_device(unstack(trained.state, i))) for i in range(count)]
     encoded = [view.encode(images) for view in views]

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 
 import jax
 
-from experiments import cli
+from experiments import cli, runs
 from experiments.recommendation import serving, session_report
 from experiments.recommendation.serving import Recommender
 from experiments.recommendation.session_data import DataConfig, Log, check_data, number_stage, open_log
@@ -203,7 +203,7 @@ def load_recommender(run: RunDirectory, which: Which, seed: int | None = None) -
     """
     config: Config = cli.from_json(Config, run.config)
     ids, system = serving.read_catalogue(run).item_ids, systems(config)[0]
-    index = serving.seed_index(config, seed)
+    index = runs.seed_index(seed, config.seed, config.seeds)
     state = seeds.unstack(load_trained(system, len(ids), run), index)
     return Recommender(ids, session_scores(system, state, len(ids)))
 

@@ -179,8 +179,7 @@ def official_names(model: ModelConfig) -> Names:
         return export_state_dict(state.params, state.critic, state.collections, model.prior)
 
     def insert(state: gwae.GWAEState, arrays: Mapping[str, np.ndarray]) -> gwae.GWAEState:
-        # The key of the weights, which are all replaced, makes no difference.
-        return gwae_weights.import_official(arrays, state.key, model).replace(key=state.key)
+        return gwae_weights.import_official(arrays, state.key, model)
 
     return Names(export, insert)
 

@@ -20,6 +20,7 @@ from jax.sharding import Mesh
 
 from experiments import cli
 from experiments.information import gaussian_report
+from experiments.information.estimators import named
 from experiments.information.gaussian_measures import End, EvaluateConfig, Stage, Toys, read_end, write_end
 from train import config as train_config
 from train import devices, seeds
@@ -120,25 +121,8 @@ def stages(config: Config) -> list[Stage]:
 
 
 def chosen(config: Config) -> dict[str, mi_estimators.Estimator]:
-    """The estimators that --estimators names, as study/estimator.
-
-    Raises:
-      UserError: it names one that there is not.
-    """
-    studies = {
-        "club": mi_estimators.club_study(config.club),
-        "poole": mi_estimators.poole_study(config.poole),
-    }
-    known = {f"{study}/{name}": item for study, items in studies.items() for name, item in items.items()}
-    wanted = set()
-    for name in config.estimators:
-        named = {one for one in known if name in ("all", one, one.partition("/")[0])}
-        if not named:
-            raise UserError(
-                "--estimators", name, "is unknown", f"choose from all, {', '.join((*studies, *known))}"
-            )
-        wanted |= named
-    return {name: known[name] for name in known if name in wanted}
+    """The estimators that --estimators names, as study/estimator."""
+    return named(config.estimators, config.club, config.poole)
 
 
 def steps_of(config: Config, name: str) -> int:

@@ -119,7 +119,7 @@ def main(argv: Sequence[str]) -> None:
         for system in systems(config, size(data.split.train)[0], len(data.item_ids)):
             cli.say(f"{system.name} on {data.name}:")
             trained.append(training.train(config, system, data, SETTING, run, mesh))
-        page.report(run, config, data, trained, SETTING, about(config))
+        page.measure_and_report(run, config, data, trained, SETTING, about(config))
 
 
 def changeable(config: Config) -> tuple[str, ...]:
@@ -174,7 +174,7 @@ def evaluate(run: RunDirectory, config: Config) -> None:
         serving.load(config, system, catalogue, SETTING, run, "best")
         for system in systems(config, catalogue.users, len(catalogue.item_ids))
     ]
-    page.report(run, config, data, trained, SETTING, about(config))
+    page.measure_and_report(run, config, data, trained, SETTING, about(config))
 
 
 def load_recommender(run: RunDirectory, which: Which, seed: int | None = None) -> Recommender:

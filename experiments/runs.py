@@ -1,4 +1,4 @@
-"""Opening what was trained, for the commands on runs."""
+"""What the commands on runs share: their arguments, and the seed that they ask for."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,39 +7,20 @@ from typing import Annotated, Any
 import tyro
 
 from experiments import cli
-from experiments.representation.autoencoding import Trained
 from train.errors import UserError
-from train.run_directory import open_run
-from train.stored_state import Which
 
 RunPath = Annotated[Path, tyro.conf.Positional]
 
 
-def open_trained(path: Path, which: Which) -> Trained:
-    """The autoencoder of images that a run trained, from its `last` or its `best` checkpoint.
-
-    Raises:
-      UserError: there is no such run, or it trained something else, or it has no good checkpoint.
-    """
-    run = open_run(path, "RUN_DIR")
-    module = cli.load_experiment(run)
-    if not hasattr(module, "load_autoencoder"):
-        remedy = "give a run of an autoencoder, e.g. of gwae_3dshapes"
-        raise UserError("RUN_DIR", path, f"is a run of {run.experiment}, which has no images", remedy)
-    return module.load_autoencoder(run, which)
-
-
-def one_seed(trained: Trained, seed: int) -> int:
-    """The index of a seed in the run.
+def seed_index(seed: int | None, first: int, count: int, flag: str = "--seed") -> int:
+    """The index of a seed in a run of `count` seeds from `first`; of the first one for None.
 
     Raises:
       UserError: the run has no such seed.
     """
-    count = len(trained.keys)
-    index = seed - trained.first_seed
+    index = 0 if seed is None else seed - first
     if not 0 <= index < count:
-        last = trained.first_seed + count - 1
-        raise UserError("--seed", seed, "is not in this run", f"give {trained.first_seed} to {last}")
+        raise UserError(flag, seed, "is not in this run", f"give {first} to {first + count - 1}")
     return index
 
 

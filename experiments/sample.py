@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from experiments import cli, runs
-from experiments.representation.view import View
+from experiments.representation.view import View, open_trained
 from train.devices import on_one_device
 from train.errors import UserError
 from train.figures import image_grid
@@ -40,8 +40,10 @@ def main(argv: Sequence[str]) -> None:
     config = runs.parse(Config, "sample", __doc__, argv)
     if not 1 <= config.n <= 100_000:
         raise UserError("--n", config.n, "is out of range", "give 1 to 100,000")
-    trained = runs.open_trained(config.run_dir, config.checkpoint)
-    chosen = range(len(trained.keys)) if config.seed is None else [runs.one_seed(trained, config.seed)]
+    trained = open_trained(config.run_dir, config.checkpoint)
+    count = len(trained.keys)
+    asked = [runs.seed_index(config.seed, trained.first_seed, count)]
+    chosen = range(count) if config.seed is None else asked
     for index in chosen:
         view = View(trained.autoencoder, on_one_device(unstack(trained.state, index)))
         codes = view.sample(config.n, config.noise_seed)

@@ -1,6 +1,6 @@
 """Images for label maps of your own, from a run of gaugan or dagan, or from the official released weights.
 
-    python -m experiments.synthesise RUN_DIR --labels DIR --out DIR [--instances DIR] [--style IMAGE] [--seed N]
+    python -m experiments.synthesise RUN_DIR --labels DIR --out DIR [--instances DIR] [--style IMAGE | --seed N]
     python -m experiments.synthesise latest_net_G.pth --data.preset ade20k --labels DIR --out DIR
 
 With weights (.pth, .safetensors, .npz), --data.* and --model.* say of what data and what network they are. Label maps
@@ -77,6 +77,8 @@ def main(argv: Sequence[str]) -> None:
             config, ("seed",), "is of styles that are drawn, --style gives one", "leave one of the two out"
         )
     synthesiser, data = open_synthesiser(config)
+    if not synthesiser.config.vae:
+        _refuse(config, ("seed",), "is of styles, which the network has none of", "leave it out")
     synthesiser = replace(synthesiser, batch_size=config.batch_size)
     files = list_maps("--labels", config.labels)
     check_out(config, files)
@@ -120,10 +122,7 @@ def open_synthesiser(config: Config) -> tuple[Synthesiser, LayoutConfig]:
         )
     layout = layout_synthesis.saved_layout(run)
     state = layout_synthesis.load(run, saved, layout)
-    index = 0 if config.run_seed is None else config.run_seed - saved.seed
-    if not 0 <= index < saved.seeds:
-        last = saved.seed + saved.seeds - 1
-        raise UserError("--run-seed", config.run_seed, "is not in this run", f"give {saved.seed} to {last}")
+    index = runs.seed_index(config.run_seed, saved.seed, saved.seeds, "--run-seed")
     data = replace(saved.data, classes=layout.classes, dont_care=layout.dont_care)
     return layout_synthesis.synthesisers(saved, layout, state)[index], data
 

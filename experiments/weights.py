@@ -22,7 +22,6 @@ import numpy as np
 import tyro
 
 from experiments import cli, runs
-from experiments.recommendation.serving import seed_index
 from experiments.stored_models import Stored
 from train import seeds
 from train.atomic import write_atomically
@@ -104,7 +103,7 @@ def export(stored: Stored, config: Export) -> None:
     Raises:
       UserError: there is no such checkpoint or seed, the weights have no names, or the file can't be written.
     """
-    index = seed_index(stored.config, config.seed)
+    index = runs.seed_index(config.seed, stored.config.seed, stored.config.seeds)
     keys = seeds.seed_keys(stored.config.seed, stored.config.seeds)
     state = load_state(stored.task, keys, stored.train, stored.run, config.checkpoint or stored.serves)
     try:

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from experiments import cli, mi_gaussian
+from experiments import cli
+from experiments.information.estimators import named
 from experiments.timing import machine, timed
 from train.data.correlated_pairs import CorrelatedPairs
 from train.steps import mi_estimators, mutual_information
@@ -38,9 +39,7 @@ class MISpeed:
 def mi_table(config: MISpeed) -> Table:
     """For each estimator the time of an update in either form, and that of the published number of scanned ones."""
     cli.check_least([("--updates", config.updates, 1), ("--dim", config.dim, 1)])
-    chosen = mi_gaussian.chosen(
-        mi_gaussian.Config(estimators=config.estimators, club=config.club, poole=config.poole)
-    )
+    chosen = named(config.estimators, config.club, config.poole)
     rows = []
     for name, estimator in chosen.items():
         seconds = timed(mi_programs(config, estimator), config.repeats)

@@ -29,7 +29,7 @@ from train.run_directory import RunDirectory
 from train.tables import Table
 
 
-def report(
+def measure_and_report(
     run: RunDirectory,
     config: RunConfig,
     data: Data,

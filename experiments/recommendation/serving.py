@@ -8,7 +8,6 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from experiments import cli
 from experiments.recommendation.data import Data
 from experiments.recommendation.measures import Setting
 from experiments.recommendation.training import (
@@ -21,6 +20,7 @@ from experiments.recommendation.training import (
     stages,
     task,
 )
+from experiments.runs import seed_index
 from experiments.stored_models import Names, Stored
 from train import item_shards, seeds
 from train.data.interactions import size
@@ -126,19 +126,6 @@ def stored(
     return Stored(stage, config, config.train, what, serves, Names(export, insert), (CATALOGUE,))
 
 
-def seed_index(config: cli.RunConfig, seed: int | None) -> int:
-    """The index of a seed in the run; of the first one for None.
-
-    Raises:
-      UserError: the run has no such seed.
-    """
-    index = 0 if seed is None else seed - config.seed
-    if not 0 <= index < config.seeds:
-        last = config.seed + config.seeds - 1
-        raise UserError("--seed", seed, "is not in this run", f"give {config.seed} to {last}")
-    return index
-
-
 def best_recommender(
     run: RunDirectory,
     config: RunConfig,
@@ -154,7 +141,7 @@ def best_recommender(
       UserError: none was evaluated, there is no checkpoint, or the run has no such seed.
     """
     trained = load(config, best_on_validation(known, setting, run), catalogue, setting, run, which)
-    return recommender(trained, catalogue, seed_index(config, seed))
+    return recommender(trained, catalogue, seed_index(seed, config.seed, config.seeds))
 
 
 def recommender(trained: Trained, catalogue: Catalogue, index: int) -> Recommender:

@@ -1,4 +1,4 @@
-"""The flow of the experiments on users x items: stages of training, what is chosen on validation data, the report.
+"""The flow of the experiments on users x items: stages of training, and what is chosen on validation data.
 
 A model of a run is a `System`: how it starts, one update, and scores. Each is trained in a stage of the run and
 chosen on validation users (strong generalisation) or validation items (weak), as are the settings of the baselines.

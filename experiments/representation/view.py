@@ -3,16 +3,36 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Float, PyTree, UInt8
 
+from experiments import cli
+from experiments.representation.autoencoding import Trained
+from train.errors import UserError
+from train.run_directory import open_run
 from train.steps.autoencoder import Autoencoder
+from train.stored_state import Which
 
 BATCH = 256
 """Images per call of a network in evaluation."""
+
+
+def open_trained(path: Path, which: Which) -> Trained:
+    """The autoencoder of images that a run trained, from its `last` or its `best` checkpoint.
+
+    Raises:
+      UserError: there is no such run, or it trained something else, or it has no good checkpoint.
+    """
+    run = open_run(path, "RUN_DIR")
+    module = cli.load_experiment(run)
+    if not hasattr(module, "load_autoencoder"):
+        remedy = "give a run of an autoencoder, e.g. of gwae_3dshapes"
+        raise UserError("RUN_DIR", path, f"is a run of {run.experiment}, which has no images", remedy)
+    return module.load_autoencoder(run, which)
 
 
 @dataclass(frozen=True)

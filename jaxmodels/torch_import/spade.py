@@ -38,17 +38,15 @@ def import_network(state_dict: StateDict) -> dict:
     the same architecture is for `check_same` to say. A SPADE block alone has a generator's names behind its own.
 
     Raises:
-      ValueError: an entry is of none of these networks.
+      ValueError: an entry is of none of these networks, or two are one array here.
     """
-    variables = {}
+    variables, names = {}, {}
     for name, array in state_dict.items():
         if name.endswith("num_batches_tracked"):
             continue
         module, _, leaf = name.rpartition(".")
         if leaf not in _LEAVES:
             raise ValueError(f"state dict entry {name!r} belongs to no layer of SPADE or DAGAN")
-        if (entry := next((part for part in _within(name) if part in state_dict), None)) is not None:
-            raise ValueError(f"state dict entry {name!r} lies within another, {entry!r}")
         collection, ours = _LEAVES[leaf]
         value = np.asarray(array)
         if leaf == "weight_v":
@@ -59,14 +57,15 @@ def import_network(state_dict: StateDict) -> dict:
             ours = "scale"
         elif ours == "kernel":
             value = value.transpose(2, 3, 1, 0) if value.ndim == 4 else value.T
-        variables[collection, *_our_modules(module), ours] = value
+        path = (collection, *_our_modules(module), ours)
+        if path in variables:
+            raise ValueError(f"state dict entries {names[path]!r} and {name!r} are one array here")
+        variables[path], names[path] = value, name
+    for path, name in names.items():
+        for above in (path[:i] for i in range(1, len(path))):
+            if above in names:
+                raise ValueError(f"state dict entry {name!r} lies within another, {names[above]!r}")
     return unflatten_dict(variables)
-
-
-def _within(name: str) -> list[str]:
-    """The names that `name` would be an entry of: a, a.b of a.b.c."""
-    parts = name.split(".")
-    return [".".join(parts[:i]) for i in range(1, len(parts))]
 
 
 def split_networks(state_dict: StateDict) -> dict[str, dict[str, np.ndarray]]:

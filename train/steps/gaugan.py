@@ -1,7 +1,7 @@
 """One update of GauGAN or DAGAN (Park et al., CVPR 2019; Tang et al., ACM MM 2020): generator, then discriminator.
 
-As in the official code each update runs the generator twice and the discriminator twice in train mode: running
-statistics and power iterations advance with every pass, also where no gradient is taken.
+As in the official code an update in which both learn runs the generator twice and the discriminator twice in train
+mode: running statistics and power iterations advance with every pass, also where no gradient is taken.
 """
 
 from collections.abc import Callable, Mapping
@@ -142,17 +142,19 @@ def update(
     sem, real = see(batch, layout), signed_pixels(batch["image"])
     rates = learning_rates(state.step // steps_per_epoch, config)
 
-    def loss(params: PyTree, others: PyTree, collections: PyTree) -> tuple[jax.Array, tuple[Metrics, PyTree]]:
+    def objective(
+        params: PyTree, others: PyTree, collections: PyTree
+    ) -> tuple[jax.Array, tuple[Metrics, PyTree]]:
         return generator_objective(
             {**others, **params}, collections, sem, real, noise, config, layout, perceptual
         )
 
     def generator(state: GauGANState) -> tuple[GauGANState, Metrics]:
-        return _play(state, "generator", loss, rates["generator"], config)
+        return _play(state, "generator", objective, rates["generator"], config)
 
     def rest(state: GauGANState) -> tuple[GauGANState, Metrics]:
-        """The generator's losses without an update, for the log."""
-        _, (metrics, _) = loss({}, state.params, state.collections)
+        """The generator's losses for the log: this pass, which the official code does not make, changes nothing."""
+        _, (metrics, _) = objective({}, state.params, state.collections)
         return state, {**metrics, "generator_gradient_norm": jnp.zeros(())}
 
     def discriminator(state: GauGANState) -> tuple[GauGANState, Metrics]:

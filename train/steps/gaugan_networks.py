@@ -84,7 +84,8 @@ class GauGANConfig:
     ttur: bool = True
     """Two time scales with Adam's betas (0, 0.9); else (0.5, 0.999) and one rate."""
     discriminator_steps: int = 1
-    """The generator learns in every so-manieth update; its losses are logged in all of them."""
+    """The generator learns in every so-manieth update; its losses are logged in all of them, at the cost of a forward
+    pass, and its gradient norm as 0 where it rests."""
     epochs: int = 50
     """Epochs at the full learning rate."""
     decay_epochs: int = 0

@@ -13,7 +13,7 @@ from train.steps.gwae_networks import GWAEConfig
 
 
 def import_official(state_dict: StateDict, key: jax.Array, config: GWAEConfig) -> GWAEState:
-    """A fresh state with the weights and running statistics of the official code.
+    """A fresh state with the weights and running statistics of the official code; `key` seeds every later update.
 
     Raises:
       ValueError: the state dict is of other settings.

@@ -114,10 +114,20 @@ def test_entry_of_another_network_is_an_error():
         import_network({"fc.log_scale": np.zeros(3)})
 
 
-def test_entry_within_another_is_an_error():
-    entries = {"fc.bias": np.zeros(3), "fc.bias.bias": np.zeros(3)}
-    with pytest.raises(ValueError, match=re.escape("'fc.bias.bias' lies within another, 'fc.bias'")):
-        import_network(entries)
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        (("fc.bias", "fc.bias.bias"), "'fc.bias.bias' lies within another, 'fc.bias'"),
+        (("fc.scale.bias", "fc.weight"), "'fc.scale.bias' lies within another, 'fc.weight'"),
+        (("a.mean.running_mean", "a.running_mean"), "within another, 'a.running_mean'"),
+        (("fc.weight_orig", "fc.weight"), "'fc.weight_orig' and 'fc.weight' are one array here"),
+    ],
+)
+def test_entries_that_collide_are_an_error(entries, said):
+    """By our names: a one-dimensional weight is a scale."""
+    sizes = {"fc.weight_orig": (3, 3), "fc.weight": (3, 3) if "fc.weight_orig" in entries else (3,)}
+    with pytest.raises(ValueError, match=re.escape(said)):
+        import_network({name: np.zeros(sizes.get(name, 3)) for name in entries})
 
 
 def test_check_names_what_differs():

@@ -159,7 +159,9 @@ def test_generator_plays_in_every_second_update(run: tuple) -> None:
             assert changed(states[i].params[name], states[i + 1].params[name]) == plays
             assert changed(states[i].collections[name], states[i + 1].collections[name])
         assert changed(states[i].params["discriminator"], states[i + 1].params["discriminator"])
-        assert metrics[i]["loss_features"] > 0
+        terms = [float(metrics[i][f"loss_{term}"]) for term in ("gan", "features", "kl")]
+        np.testing.assert_allclose(metrics[i]["loss"], sum(terms), rtol=1e-5)
+        assert all(term != 0 for term in terms)
         assert (metrics[i]["generator_gradient_norm"] > 0) == plays
         assert metrics[i]["discriminator_loss"] != 0
 

@@ -29,6 +29,7 @@ def test_there_and_back(state):
     official = export_state_dict(state.params, state.critic, state.collections, "normal")
     imported = gwae_weights.import_official(official, state.key, CONFIG)
     chex.assert_trees_all_equal(imported.replace(key=0), state.replace(key=0))
+    np.testing.assert_array_equal(jax.random.key_data(imported.key), jax.random.key_data(state.key))
     assert imported.step == 0
 
 
