@@ -144,7 +144,7 @@ def trained(config: Config, state: Any) -> autoencoding.Trained:
     return autoencoding.Trained(
         title=f"{_title(config.model)} on 3D Shapes",
         model=_title(config.model),
-        autoencoder=module.autoencoder(settings),
+        autoencoder=(gwae_networks if module is gwae else module).autoencoder(settings),
         task=task(config),
         state=state,
         keys=seeds.seed_keys(config.seed, config.seeds),
