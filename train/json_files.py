@@ -1,0 +1,37 @@
+"""Reading JSON that people or other programs may have altered."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from train.errors import UserError
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+      ValueError: it is no JSON, or nested or long beyond what Python's parser takes.
+    """
+    try:
+        return json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def read_json(path: Path, field: str, remedy: str) -> Any:
+    """The value of a JSON file in UTF-8, with or without a byte-order mark.
+
+    Args:
+      path: the file.
+      field: what the user calls it, for the error.
+      remedy: what the user can do about a damaged file, for the error.
+
+    Raises:
+      UserError: the file can't be read, or is no JSON.
+    """
+    try:
+        return parse_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(field, path, f"can't be read ({reason[:200]})", remedy) from error
