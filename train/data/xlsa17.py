@@ -7,9 +7,10 @@ the same with one row per image and class, and counts from 0. Every mistake is o
 
 import contextlib
 import dataclasses
+import logging
 import pathlib
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import h5py
@@ -26,6 +27,7 @@ VALIDATION = ("train_loc", "val_loc")
 
 Path = str | pathlib.Path
 RESERVED = ("image", "labels")
+_LOG = logging.getLogger(__name__)
 
 
 def read_xlsa17(folder: Path, attributes: Sequence[str] = ("att",)) -> ZeroShotData:
@@ -48,15 +50,17 @@ def read_xlsa17(folder: Path, attributes: Sequence[str] = ("att",)) -> ZeroShotD
         raise _bad_path(folder, "no such folder", f"name the folder of {FEATURES_FILE} and {SPLITS_FILE}")
     images = _read_mat(place / FEATURES_FILE, ("features", "labels"))
     features = images.take_matrix("features")
-    splits = _read_mat(place / SPLITS_FILE, (*ROWS.values(), *VALIDATION, "allclasses_names"))
+    splits = _read_mat(place / SPLITS_FILE, (*ROWS.values(), *VALIDATION))
+    names = _names(_read_mat, place / SPLITS_FILE, "allclasses_names")
     tables, origins = {}, {}
     for name, kind in _kinds(attributes).items():
         file, key = name.rsplit(":", 1) if ":" in name else (SPLITS_FILE, name)
         tables[kind] = _read_mat(place / file, (key,)).take_matrix(key)
         origins[kind] = f"{key!r} of {file}"
-    data = _assemble(place.name, features, tables, images, splits, "allclasses_names")
+    data = _assemble(place.name, features, tables, images, splits, names)
     origins |= {field: f"{field!r} of {FEATURES_FILE}" for field in ("features", "labels")}
-    check(data, folder, origins | {field: f"{key!r} of {SPLITS_FILE}" for field, key in ROWS.items()})
+    origins |= {field: f"{key!r} of {SPLITS_FILE}" for field, key in ROWS.items()}
+    check(data, folder, origins, matlab=True)
     return data
 
 
@@ -75,11 +79,12 @@ def read_npz(path: Path, features: str = "features", attributes: Sequence[str] =
       UserError: as `read_xlsa17`.
     """
     kinds = _kinds(attributes)
-    keys = (features, *attributes, "labels", *ROWS.values(), *VALIDATION, "class_names")
-    fields = _read_npz(pathlib.Path(path).expanduser(), keys)
+    place = pathlib.Path(path).expanduser()
+    fields = _read_npz(place, (features, *attributes, "labels", *ROWS.values(), *VALIDATION))
+    names = _names(_read_npz, place, "class_names")
     table = fields.take_matrix(features)
     tables = {kind: fields.take_matrix(key) for key, kind in kinds.items()}
-    data = _assemble(fields.path.stem, table, tables, fields, fields, "class_names")
+    data = _assemble(fields.path.stem, table, tables, fields, fields, names)
     origins = {"features": repr(features), **{kind: repr(key) for key, kind in kinds.items()}}
     check(data, path, origins | {field: repr(key) for field, key in ROWS.items()})
     return data
@@ -102,21 +107,29 @@ def _assemble(
     attributes: Mapping[str, Float[np.ndarray, "C A"]],
     images: "_Fields",
     splits: "_Fields",
-    names_key: str,
+    class_names: Sequence[str],
 ) -> ZeroShotData:
-    """The benchmark as the files tell it, before it is checked."""
+    """The benchmark as the files tell it, before it is checked; names that are not one per class are left out."""
     if not attributes:
         raise UserError(
             "--data.attributes", "nothing", "classes need a description", "name one array or more"
         )
     labels = images.whole("labels")
-    class_names = splits.names(names_key)
-    if class_names is None:
-        class_names = tuple(f"class {i}" for i in range(len(next(iter(attributes.values())))))
+    classes, others = next(iter(attributes.values())).shape
+    labelled = int(labels.max(initial=-1)) + 1
+    # As many names as columns, or as labels, tell `check` that the matrix is transposed, or too small.
+    if len(class_names) not in {classes, others, labelled}:
+        if class_names:
+            _LOG.warning(
+                "%s names %d classes of %d: they go by numbers", splits.path, len(class_names), classes
+            )
+        class_names = tuple(
+            f"class {i + splits.first}" for i in range(others if labelled == others else classes)
+        )
     rows = {field: splits.whole(key) for field, key in ROWS.items()}
     validation = _validation_classes(splits, labels)
     return ZeroShotData(
-        name, features, labels, attributes, class_names, **rows, validation_classes=validation
+        name, features, labels, attributes, tuple(class_names), **rows, validation_classes=validation
     )
 
 
@@ -128,7 +141,9 @@ def _validation_classes(splits: "_Fields", labels: Int[np.ndarray, "N"]) -> Int[
     for key in VALIDATION:
         rows = splits.whole(key)
         if rows.size and not 0 <= rows.min() <= rows.max() < len(labels):
-            raise splits.error(key, f"holds rows outside 0..{len(labels) - 1} (counted from 0)")
+            first = splits.first
+            problem = f"holds rows outside {first}..{len(labels) - 1 + first} (counted from {first})"
+            raise splits.error(key, problem)
         classes.append(labels[rows])
     train, validation = classes
     return np.setdiff1d(validation, train)
@@ -165,13 +180,6 @@ class _Fields:
             raise self.error(key, "holds something else than whole numbers")
         return values.astype(np.int32) - np.int32(self.first)
 
-    def names(self, key: str) -> tuple[str, ...] | None:
-        """The texts of this name, or None where the file has none."""
-        if key not in self.arrays:
-            return None
-        cells = np.ravel(self.arrays[key])
-        return tuple("".join(map(str, np.ravel(cell).tolist())).strip() for cell in cells)
-
     def _numbers(self, key: str) -> np.ndarray:
         if key not in self.arrays:
             raise self.error(key, "is missing")
@@ -179,6 +187,20 @@ class _Fields:
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
             raise self.error(key, "is not an array of numbers")
         return array
+
+
+def _names(
+    read: Callable[[pathlib.Path, Sequence[str]], _Fields], path: pathlib.Path, key: str
+) -> tuple[str, ...]:
+    """The texts of this name; none where the file has none, or none that can be read: names are for reports."""
+    try:
+        cells = np.ravel(read(path, (key,)).arrays.get(key, np.empty(0, object)))
+        if cells.dtype.names is not None:  # an object of MATLAB's, such as its strings
+            raise ValueError("they are no cell array and no characters")
+        return tuple("".join(map(str, np.ravel(cell).tolist())).strip() for cell in cells)
+    except (UserError, ValueError, TypeError) as error:
+        _LOG.warning("no class names: %s of %s: %s", key, path, error)
+        return ()
 
 
 def _read_npz(path: pathlib.Path, keys: Sequence[str]) -> _Fields:
@@ -208,11 +230,28 @@ def _hdf5_array(variable: Any) -> np.ndarray:
     """A cell array's texts, or numbers: matrices in float32, never in float64."""
     if not isinstance(variable, h5py.Dataset):
         return np.empty(0, object)
+    kind = variable.attrs.get("MATLAB_class", b"")
+    if kind == b"string":  # numbers that refer to a part of the file whose form is not published
+        return np.empty(0, object)
     if variable.dtype == h5py.ref_dtype:
-        cells: list[Any] = [variable.file[cell] for cell in np.ravel(variable[()])]
-        return np.array(["".join(map(chr, np.ravel(cell[()]))) for cell in cells])
+        return np.array([_hdf5_text(variable.file[cell]) for cell in np.ravel(variable[()])])
+    if kind == b"char":  # a matrix of characters, one text per row
+        return np.array([_characters(row) for row in np.atleast_2d(variable[()].T)])
     is_matrix = variable.dtype == np.float64 and min(variable.shape, default=1) > 1
     return (variable.astype(np.float32) if is_matrix else variable)[()]
+
+
+def _hdf5_text(cell: Any) -> str:
+    """A cell's text; none where the cell holds something else."""
+    return _characters(cell[()]) if isinstance(cell, h5py.Dataset) else ""
+
+
+def _characters(codes: Any) -> str:
+    """The text of UTF-16 codes."""
+    try:
+        return "".join(map(chr, np.ravel(codes))).strip()
+    except (TypeError, ValueError, OverflowError):
+        return ""
 
 
 def _require_file(path: pathlib.Path) -> None:

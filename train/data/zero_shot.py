@@ -193,62 +193,107 @@ def _random_rows_by_class(
 Problem = tuple[str, str, str]
 
 
-def check(data: ZeroShotData, path: str | pathlib.Path, names: Mapping[str, str] | None = None) -> None:
+def check(
+    data: ZeroShotData, path: str | pathlib.Path, names: Mapping[str, str] | None = None, matlab: bool = False
+) -> None:
     """Refuses data on which the protocol is not defined.
 
     Args:
       data: as read.
       path: the file or folder, for the message.
       names: what the file calls a field of `data` or a kind of attributes, where it differs.
+      matlab: whether the file counts from 1 and holds matrices transposed; messages then show its own numbers.
 
     Raises:
       UserError: sizes that don't agree; features or attributes that are not finite; a class described by zeros;
         a label or row out of range; a split that is empty or shares an image; a class that is in the wrong
         split or without an image where it needs one.
     """
-    problem = next(_problems(data), None)
+    problem = next(_problems(data, matlab), None)
     if problem is not None:
         field, what, remedy = problem
         raise UserError("--data.path", path, f"{(names or {}).get(field, repr(field))} {what}", remedy)
 
 
-def _problems(data: ZeroShotData) -> Iterator[Problem]:
+def _problems(data: ZeroShotData, matlab: bool) -> Iterator[Problem]:
     """All that is wrong: each the field, what it does, and the remedy. Later ones rely on the earlier."""
-    yield from _size_problems(data)
-    yield from _value_problems(data)
-    yield from _split_problems(data)
-    yield from _class_problems(data)
+    first = int(matlab)
+    yield from _transposed(data, matlab)
+    yield from _size_problems(data, matlab)
+    yield from _value_problems(data, first)
+    yield from _split_problems(data, first)
+    yield from _class_problems(data, first)
 
 
-def _size_problems(data: ZeroShotData) -> Iterator[Problem]:
+def _transposed(data: ZeroShotData, matlab: bool) -> Iterator[Problem]:
+    """Matrices whose other axis is that of the images or of the classes."""
+    features, images = data.features, len(data.labels)
+    if features.ndim == 2 and features.shape[1] == images != features.shape[0]:
+        wanted = "[D, N]" if matlab else "[N, D]"
+        found = f"has shape {_shape(features, matlab)} for {images} labels, and features are {wanted}"
+        yield "features", found, "transpose them"
+    for kind, table in data.attributes.items():
+        classes = {len(data.class_names), int(data.labels.max(initial=-1)) + 1}
+        if table.ndim == 2 and table.shape[1] in classes and table.shape[0] not in classes:
+            wanted = "[A, C]" if matlab else "[C, A]"
+            found = (
+                f"has shape {_shape(table, matlab)} for {table.shape[1]} classes, and attributes are {wanted}"
+            )
+            yield kind, found, "transpose them"
+
+
+def _shape(table: np.ndarray, matlab: bool) -> list[int]:
+    """As it is in the file."""
+    return list(table.shape[::-1] if matlab else table.shape)
+
+
+def _size_problems(data: ZeroShotData, matlab: bool) -> Iterator[Problem]:
     if data.features.ndim != 2 or 0 in data.features.shape:
-        yield "features", f"has shape {list(data.features.shape)}", "give one row of numbers per image"
+        axis = "column" if matlab else "row"
+        found = f"has shape {_shape(data.features, matlab)}"
+        yield "features", found, f"give one {axis} of numbers per image"
     if data.labels.shape != data.features.shape[:1]:
-        found = f"has shape {list(data.labels.shape)} beside features {list(data.features.shape)}"
+        found = f"has shape {list(data.labels.shape)} beside features {_shape(data.features, matlab)}"
         yield "labels", found, "give one label per image"
     for kind, table in data.attributes.items():
         if table.ndim != 2 or len(table) != len(data.class_names) or 0 in table.shape:
-            found = f"has shape {list(table.shape)} beside {len(data.class_names)} classes"
-            yield kind, found, "give one row of numbers per class"
+            axis = "column" if matlab else "row"
+            found = f"has shape {_shape(table, matlab)} beside {len(data.class_names)} classes"
+            yield kind, found, f"give one {axis} of numbers per class"
 
 
-def _value_problems(data: ZeroShotData) -> Iterator[Problem]:
+def _value_problems(data: ZeroShotData, first: int) -> Iterator[Problem]:
     classes = len(data.class_names)
     for field, table in {"features": data.features, **data.attributes}.items():
         bad = np.flatnonzero(~np.isfinite(table).all(axis=1))
         if bad.size:
-            yield field, f"is NaN or infinite in {_some('row', bad)}", "mend those rows or leave them out"
+            yield (
+                field,
+                f"is NaN or infinite in {_some('row', bad + first)}",
+                "mend those rows or leave them out",
+            )
     for kind, table in data.attributes.items():
         bad = np.flatnonzero(~table.any(axis=1))
         if bad.size:
-            yield kind, f"is all zeros in {_some('class', bad)}", "describe every class"
+            yield kind, f"is all zeros in {_some('class', bad + first)}", "describe every class"
     bad = np.unique(data.labels[(data.labels < 0) | (data.labels >= classes)])
     if bad.size:
-        found = f"holds {_some('class', bad)}, not in 0..{classes - 1} (counted from 0)"
-        yield "labels", found, "describe every class that has an image, or mend the labels"
+        found = f"holds {_some('class', bad + first)}, not in {first}..{classes - 1 + first} (counted from {first})"
+        yield "labels", found, _number_remedy(data.labels, classes, first)
 
 
-def _split_problems(data: ZeroShotData) -> Iterator[Problem]:
+def _number_remedy(labels: Int[np.ndarray, " N"], classes: int, first: int) -> str:
+    """What to do about labels that are no classes."""
+    held = np.unique(labels)
+    if len(held) <= classes and held[-1] - held[0] < classes and abs(int(held[0])) <= 1:
+        return f"count classes from {first}, in the order of their attributes"
+    if len(held) <= classes and held[0] >= 0:
+        last = classes - 1 + first
+        return f"number the {len(held)} classes that occur {first}..{last}, in the order of their attributes"
+    return "describe every class that has an image, or mend the labels"
+
+
+def _split_problems(data: ZeroShotData, first: int) -> Iterator[Problem]:
     splits = {field: getattr(data, field) for field in SPLITS}
     owner = np.full(len(data.labels), -1)
     for place, (field, rows) in enumerate(splits.items()):
@@ -256,33 +301,35 @@ def _split_problems(data: ZeroShotData) -> Iterator[Problem]:
             yield field, "is empty", "give every split an image"
         bad = rows[(rows < 0) | (rows >= len(data.labels))]
         if bad.size:
-            found = f"holds {_some('row', bad)}, not in 0..{len(data.labels) - 1} (counted from 0)"
+            last = len(data.labels) - 1 + first
+            found = f"holds {_some('row', bad + first)}, not in {first}..{last} (counted from {first})"
             yield field, found, "give rows of the features"
         taken = rows[owner[rows] >= 0]
         if taken.size:
-            found = f"overlaps {SPLITS[owner[taken[0]]]!r} in {_some('row', taken)}"
+            found = f"overlaps {SPLITS[owner[taken[0]]]!r} in {_some('row', taken + first)}"
             yield field, found, "give every image to one split"
         if len(np.unique(rows)) < len(rows):
             yield field, "holds a row more than once", "give every image once"
         owner[rows] = place
 
 
-def _class_problems(data: ZeroShotData) -> Iterator[Problem]:
+def _class_problems(data: ZeroShotData, first: int) -> Iterator[Problem]:
     tested, described = np.unique(data.labels[data.test_seen]), np.arange(len(data.class_names))
     for label in np.intersect1d(data.seen, data.unseen):
-        yield "trainval", f"holds images of unseen {_class(data, label)}", "train on seen classes only"
+        yield "trainval", f"holds images of unseen {_class(data, label, first)}", "train on seen classes only"
     for label in np.setdiff1d(tested, data.seen):
-        problem = f"holds images of {_class(data, label)}, of which 'trainval' has none"
+        problem = f"holds images of {_class(data, label, first)}, of which 'trainval' has none"
         yield "test_seen", problem, "move them to 'test_unseen'"
     for label in np.setdiff1d(data.seen, tested):
-        problem = f"holds no image of {_class(data, label)}, which 'trainval' has"
+        problem = f"holds no image of {_class(data, label, first)}, which 'trainval' has"
         yield "test_seen", problem, "test every seen class"
     for label in np.setdiff1d(described, np.concatenate([data.seen, data.unseen])):
-        yield "labels", f"give no image of any split to {_class(data, label)}", "leave the class out"
+        yield "labels", f"give no image of any split to {_class(data, label, first)}", "leave the class out"
 
 
-def _class(data: ZeroShotData, label: int) -> str:
-    return f"class {label} ({data.class_names[label]})"
+def _class(data: ZeroShotData, label: int, first: int = 0) -> str:
+    number, name = f"class {label + first}", data.class_names[label]
+    return number if name == number else f"{number} ({name})"
 
 
 def _some(thing: str, values: np.ndarray) -> str:

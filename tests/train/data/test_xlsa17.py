@@ -119,7 +119,7 @@ def test_mat_of_version_4(tmp_path):
     """It holds matrices only: classes have no name."""
     splits = splits_mat(allclasses_names=None)
     folder = write_folder(tmp_path, images_mat(image_files=None), splits, format="4")
-    assert_is_the_benchmark(read_xlsa17(folder), ("class 0", "class 1", "class 2", "class 3"))
+    assert_is_the_benchmark(read_xlsa17(folder), ("class 1", "class 2", "class 3", "class 4"))
 
 
 def test_mat_of_version_7_3(tmp_path):
@@ -204,23 +204,26 @@ def test_missing_field_of_the_splits(tmp_path, key):
 
 
 IMAGE_MISTAKES = {
-    "nan": ({"features": np.where(np.arange(24) == 7, np.nan, FEATURES.T)}, "is NaN or infinite in row 7"),
-    "too large": ({"features": FEATURES.T * 1e300}, "is NaN or infinite in rows 0, 1, 2 and 21 more"),
+    "nan": ({"features": np.where(np.arange(24) == 7, np.nan, FEATURES.T)}, "is NaN or infinite in row 8"),
+    "too large": ({"features": FEATURES.T * 1e300}, "is NaN or infinite in rows 1, 2, 3 and 21 more"),
     "not transposed": (
         {"features": FEATURES},
-        "'labels' of res101.mat has shape [24] beside features [5, 24]",
+        "'features' of res101.mat has shape [24, 5] for 24 labels, and features are [D, N]; transpose them",
     ),
     "label high": (
         {"labels": column(LABELS) + (LABELS == 3)[:, None]},
-        "'labels' of res101.mat holds class 4,",
+        "'labels' of res101.mat holds class 5, not in 1..4 (counted from 1); number the 4 classes",
     ),
-    "label 0": ({"labels": column(LABELS) - 1}, "'labels' of res101.mat holds class -1, not in 0..3"),
+    "label 0": (
+        {"labels": column(LABELS) - 1},
+        "'labels' of res101.mat holds class 0, not in 1..4 (counted from 1); count classes from 1",
+    ),
     "label half": ({"labels": column(LABELS) + 0.5}, "'labels' holds something else than whole numbers"),
     "label nan": ({"labels": column(LABELS) + np.nan}, "'labels' holds something else than whole numbers"),
     "labels square": ({"labels": np.ones((2, 12))}, "'labels' has shape [12, 2] and should be a vector"),
     "few labels": (
         {"labels": column(LABELS[:-1])},
-        "'labels' of res101.mat has shape [23] beside features [24, 5]",
+        "'labels' of res101.mat has shape [23] beside features [5, 24]",
     ),
     "text": ({"features": "none"}, "'features' is not an array of numbers"),
     "sparse": ({"features": scipy.sparse.csc_array(FEATURES.T)}, "'features' is not an array of numbers"),
@@ -229,7 +232,7 @@ IMAGE_MISTAKES = {
 SPLIT_MISTAKES = {
     "zeros": (
         {"att": np.where(np.arange(4) == 1, 0, ATT.T)},
-        "'att' of att_splits.mat is all zeros in class 1",
+        "'att' of att_splits.mat is all zeros in class 2",
     ),
     "nan": (
         {"att": np.where(np.arange(4) == 1, np.nan, ATT.T)},
@@ -238,22 +241,22 @@ SPLIT_MISTAKES = {
     "few classes": ({"att": ATT[:3].T}, "'att' of att_splits.mat has shape [3, 3] beside 4 classes"),
     "overlap": (
         {"test_seen_loc": column(np.append(TEST_SEEN, TRAINVAL[2]))},
-        f"'test_seen_loc' of att_splits.mat overlaps 'trainval' in row {TRAINVAL[2]}",
+        f"'test_seen_loc' of att_splits.mat overlaps 'trainval' in row {TRAINVAL[2] + 1}",
     ),
     "row high": (
         {"trainval_loc": column([0, 24])},
-        "'trainval_loc' of att_splits.mat holds row 24, not in 0..23",
+        "'trainval_loc' of att_splits.mat holds row 25, not in 1..24",
     ),
-    "row 0": ({"trainval_loc": column(TRAINVAL) - 1}, "'trainval_loc' of att_splits.mat holds row -1"),
+    "row 0": ({"trainval_loc": column(TRAINVAL) - 1}, "'trainval_loc' of att_splits.mat holds row 0,"),
     "empty": ({"test_unseen_loc": np.zeros((0, 1))}, "'test_unseen_loc' of att_splits.mat is empty"),
-    "validation": ({"val_loc": column([30])}, "'val_loc' holds rows outside 0..23"),
+    "validation": ({"val_loc": column([30])}, "'val_loc' holds rows outside 1..24"),
     "unseen class in training": (
         {"test_unseen_loc": column(VALIDATION[-1:]), "test_seen_loc": column(TEST_SEEN[:-1])},
-        "'trainval_loc' of att_splits.mat holds images of unseen class 2 (cat)",
+        "'trainval_loc' of att_splits.mat holds images of unseen class 3 (cat)",
     ),
     "class without a test": (
         {"test_seen_loc": column(TEST_SEEN[LABELS[TEST_SEEN] > 0])},
-        "'test_seen_loc' of att_splits.mat holds no image of class 0 (antelope)",
+        "'test_seen_loc' of att_splits.mat holds no image of class 1 (antelope)",
     ),
 }
 
@@ -274,7 +277,7 @@ def test_mistakes_in_the_splits(tmp_path, changes, message):
 def test_a_class_without_samples(tmp_path):
     five = {"att": np.ones((3, 5)), "allclasses_names": cells([*NAMES, "eel"])}
     found = error(read_xlsa17, write_folder(tmp_path, splits=splits_mat(**five)))
-    assert "'labels' of res101.mat give no image of any split to class 4 (eel)" in found
+    assert "'labels' of res101.mat give no image of any split to class 5 (eel)" in found
 
 
 def test_files_that_are_not_there(tmp_path):
@@ -310,7 +313,10 @@ NPZ_MISTAKES = {
     "rows": ({"test_unseen_loc": None}, "'test_unseen_loc' is missing"),
     "objects": ({"features": np.array([{}, None])}, "'features' can't be read (Object arrays"),
     "text": ({"labels": np.array(["cat"] * 24)}, "'labels' is not an array of numbers"),
-    "counted from 1": ({"labels": LABELS + 1}, "'labels' holds class 4, not in 0..3 (counted from 0)"),
+    "counted from 1": (
+        {"labels": LABELS + 1},
+        "'labels' holds class 4, not in 0..3 (counted from 0); count classes from 0",
+    ),
     "a row from 1": ({"trainval_loc": TRAINVAL + 22}, "'trainval_loc' holds rows 24,"),
     "vector": ({"att": ATT[0]}, "'att' has shape [3] and should be a matrix"),
     "zeros": ({"att": ATT * (np.arange(4) > 0)[:, None]}, "'att' is all zeros in class 0"),
@@ -340,3 +346,73 @@ def test_damaged_npz(tmp_path):
     assert "can't be read (Bad CRC-32" in error(read_npz, path)
     np.save(tmp_path / "one.npy", FEATURES)
     assert "the archive can't be read" in error(read_npz, tmp_path / "one.npy")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"features": FEATURES.T},
+            "'features' has shape [5, 24] for 24 labels, and features are [N, D]; transpose",
+        ),
+        ({"att": ATT.T}, "'att' has shape [3, 4] for 4 classes, and attributes are [C, A]; transpose"),
+        (
+            {"att": ATT.T, "class_names": None},
+            "'att' has shape [3, 4] for 4 classes, and attributes are [C, A]",
+        ),
+        (
+            {"labels": LABELS * 2},
+            "not in 0..3 (counted from 0); number the 4 classes that occur 0..3, in the order",
+        ),
+    ],
+)
+def test_an_npz_that_is_transposed_or_has_gaps(tmp_path, changes, message):
+    assert message in error(read_npz, write_npz(tmp_path / "wrong.npz", **changes))
+
+
+def test_attributes_with_rows_of_classes(tmp_path):
+    found = error(read_xlsa17, write_folder(tmp_path, splits=splits_mat(att=ATT)))
+    assert "'att' of att_splits.mat has shape [4, 3] for 4 classes, and attributes are [A, C]" in found
+
+
+NUMBERED = ("class 1", "class 2", "class 3", "class 4")
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        (np.array(NAMES), NAMES),  # a matrix of characters
+        (cells([*NAMES, "eel"]), NUMBERED),
+        (np.arange(9.0), NUMBERED),
+        (np.array([(b"x", b"MCOS")], [("s0", object), ("s1", object)]), NUMBERED),
+    ],
+)
+def test_names_never_block(tmp_path, names, wanted):
+    folder = write_folder(tmp_path, splits=splits_mat(allclasses_names=names))
+    assert_is_the_benchmark(read_xlsa17(folder), wanted)
+
+
+def test_names_in_an_npz_never_block(tmp_path):
+    for names in (np.array([{}] * 4), np.array(["only one"])):
+        data = read_npz(write_npz(tmp_path / "set.npz", class_names=names))
+        assert_is_the_benchmark(data, tuple(f"class {i}" for i in range(4)))
+
+
+@pytest.mark.parametrize("form", ["string", "char", "numbers in cells"])
+def test_hdf5_names_of_each_form(tmp_path, form):
+    """MATLAB stores its strings as six numbers that refer elsewhere, and characters as a matrix."""
+    write_hdf5(tmp_path / "res101.mat", images_mat())
+    write_hdf5(tmp_path / "att_splits.mat", splits_mat(allclasses_names=None))
+    with h5py.File(tmp_path / "att_splits.mat", "r+") as file:
+        if form == "string":
+            names = file.create_dataset("allclasses_names", data=np.array([[0xDD000000, 2, 1, 1]], np.uint32))
+        elif form == "char":
+            codes = [[ord(c) for c in name.ljust(10)] for name in NAMES]
+            names = file.create_dataset("allclasses_names", data=np.array(codes, np.uint16).T)
+        else:
+            file["#refs#/a"] = np.full((2, 2), -1.5)
+            references = np.array([[file["#refs#/a"].ref] * 4], object)
+            names = file.create_dataset("allclasses_names", data=references, dtype=h5py.ref_dtype)
+        names.attrs["MATLAB_class"] = np.bytes_({"numbers in cells": "cell"}.get(form, form))
+    found = read_xlsa17(tmp_path).class_names
+    assert found == {"string": NUMBERED, "char": NAMES, "numbers in cells": ("",) * 4}[form]
