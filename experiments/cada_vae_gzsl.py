@@ -167,7 +167,8 @@ def task(config: Config, data: ZeroShotData) -> Task:
     step = partial(
         cada_vae.train_step, config=config.model, sizes=sizes, steps_per_epoch=steps_per_epoch(config, data)
     )
-    return Task(init=partial(cada_vae.init_state, config=config.model, sizes=sizes), train_step=step)
+    use = partial(protocol.latents_of_zeros, config=config.model, sizes=sizes)
+    return Task(partial(cada_vae.init_state, config=config.model, sizes=sizes), step, use)
 
 
 def steps_per_epoch(config: Config, data: ZeroShotData) -> int:

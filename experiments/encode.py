@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> None:
     images, names = read_images(config.input)
     trained = open_trained(config.run_dir, config.checkpoint)
     count = len(trained.keys)
-    views = [View(trained.autoencoder, on_one_device(unstack(trained.state, i))) for i in range(count)]
+    views = [View(trained.system.autoencoder, on_one_device(unstack(trained.state, i))) for i in range(count)]
     encoded = [view.encode(images) for view in views]
     try:
         with config.out.open("wb") as file:

@@ -170,6 +170,7 @@ def task(config: Config, stage: Stage) -> Task:
     return Task(
         init=partial(mi.init_state, estimator=estimator, dim=config.data.dim),
         train_step=partial(mi.train_step, estimator=estimator),
+        use=None,
     )
 
 

@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> None:
     asked = [runs.seed_index(config.seed, trained.first_seed, count)]
     chosen = range(count) if config.seed is None else asked
     for index in chosen:
-        view = View(trained.autoencoder, on_one_device(unstack(trained.state, index)))
+        view = View(trained.system.autoencoder, on_one_device(unstack(trained.state, index)))
         codes = view.sample(config.n, config.noise_seed)
         images = np.round(view.decode(codes) * 255).astype(np.uint8)
         try:

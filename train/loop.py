@@ -25,7 +25,7 @@ from train.metrics_log import MetricsLog, Writer, tensorboard_writer
 from train.program import Program, finite, select
 from train.progress import Progress
 from train.run_directory import RunDirectory
-from train.task import State, Task
+from train.task import State, Task, rehearse
 
 _LOG = logging.getLogger(__name__)
 
@@ -90,6 +90,7 @@ def fit(
       Interrupted: after SIGINT or SIGTERM, with everything saved.
       NonFiniteError: naming the step and the term; the checkpoints are intact.
     """
+    rehearse(task, validation if config.evaluate_every else None, mesh)
     with use_mesh(mesh), contextlib.ExitStack() as stack:
         loop = _Loop(task, feed, validation, keys, config, run, mesh, first_seed, watch)
         stack.callback(loop.close)

@@ -75,6 +75,7 @@ def task(settings: VisualConfig, data: FashionData, ties: Ties) -> Task:
     return Task(
         init=partial(visual.init_state, config=settings, sizes=shape),
         train_step=partial(visual.train_step, config=settings, sizes=shape),
+        use=lambda state: visual.all_items(state.params, catalogue(data), settings, shape),
         eval_step=eval_step,
     )
 

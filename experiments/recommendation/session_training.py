@@ -214,7 +214,14 @@ def task(system: System, items: int) -> Task:
 
     config = {"config": system.network, "objective": system.objective}
     init = partial(gru4rec.init_state, items=items, batch_size=system.train.batch_size, **config)
-    return Task(init=init, train_step=partial(gru4rec.train_step, **config), eval_step=eval_step)
+    return Task(init, partial(gru4rec.train_step, **config), partial(first_scores, system), eval_step)
+
+
+def first_scores(system: System, state: GRU4RecState) -> Array:
+    """The scores of all items behind the first one."""
+    hidden, item = zero_hidden(1, system.network.layers), jnp.zeros(1, jnp.int32)
+    reset = jnp.ones(1, bool)
+    return gru4rec.advance(state.params, hidden, item, reset, system.network, system.objective)[1]
 
 
 def predict(system: System, state: GRU4RecState, schedule: dict[str, Array]) -> tuple[Array, Array]:

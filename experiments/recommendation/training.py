@@ -101,6 +101,7 @@ def task(system: System, criterion: str, items: int, width: int) -> Task:
     return Task(
         init=init,
         train_step=system.train_step,
+        use=lambda state: system.scores(state.params, jnp.zeros((1, width)), jnp.full(1, -1)),
         eval_step=eval_step,
         partition=partial(item_shards.partition, items=width),
     )

@@ -1,9 +1,9 @@
 """Settings and data of autoencoder experiments on images with known factors, and what they train."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import jax
 import numpy as np
@@ -18,9 +18,9 @@ from train.data.source import Source
 from train.data.split import Split, split_indices
 from train.errors import UserError
 from train.metrics.regressors import Regressor
-from train.steps.autoencoder import Autoencoder
+from train.steps.autoencoder import Autoencoder, AutoencoderState, Metrics
 from train.stored_state import Which
-from train.task import Task
+from train.task import Task, TrainState
 
 FEWEST_IMAGES = 1000
 """Of a data set; latents can't outnumber the images that the linear baseline is fitted to."""
@@ -66,20 +66,45 @@ class EvaluateConfig:
     """Also score a linear and a random encoder, without which a number can't be read."""
 
 
+class State(TrainState, AutoencoderState, Protocol):
+    """What training and use need of a state."""
+
+
+Member = TypeVar("Member", bound=State)
+
+
+@dataclass(frozen=True)
+class System(Generic[Member]):
+    """A member of the family with its settings: what is trained, and its networks for use after training."""
+
+    name: str
+    init: Callable[[jax.Array], Member]
+    train_step: Callable[[Member, PyTree], tuple[Member, Metrics]]
+    eval_step: Callable[[Member, PyTree, jax.Array], Metrics]
+    autoencoder: Autoencoder
+    gromov_wasserstein: bool
+
+    @property
+    def task(self) -> Task[Member]:
+        """What `fit` trains."""
+        return Task(self.init, self.train_step, self.autoencoder.use, self.eval_step)
+
+
 @dataclass(frozen=True)
 class Trained:
-    """A trained model of some seeds, and what to call it."""
+    """A trained system of some seeds."""
 
-    title: str
-    model: str
-    autoencoder: Autoencoder
-    task: Task
+    system: System[Any]
     state: PyTree
     keys: jax.Array
     first_seed: int
-    gromov_wasserstein: bool
     settings: Mapping[str, Any]
     reference: Mapping[str, Any]
+
+    @property
+    def title(self) -> str:
+        """Of the report."""
+        return f"{self.system.name} on 3D Shapes"
 
     @property
     def step(self) -> int:

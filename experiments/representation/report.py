@@ -45,8 +45,8 @@ def evaluate_and_report(
     began = time.monotonic()
     cli.say(f"evaluating at step {trained.step} ...")
     seeds = [devices.on_one_device(unstack(trained.state, i)) for i in range(len(trained.keys))]
-    views = [View(trained.autoencoder, state) for state in seeds]
-    fresh = [jax.jit(trained.task.init)(key) for key in devices.on_one_device(trained.keys)]
+    views = [View(trained.system.autoencoder, state) for state in seeds]
+    fresh = [jax.jit(trained.system.init)(key) for key in devices.on_one_device(trained.keys)]
     images = source[split.test[: config.images]]["image"]
 
     quality = reconstruction_quality(views, images, source, split, config)
@@ -190,7 +190,7 @@ def _distances(path: Path, trained: Trained, view: View, codes: Float[np.ndarray
     codes = codes[:256]
     decoded = view.decode(codes).reshape(len(codes), -1)
     latent, image = pdist(codes), pdist(decoded)
-    if trained.gromov_wasserstein:
+    if trained.system.gromov_wasserstein:
         scale = float(np.exp(view.state.params["log_scale"]) / codes.std(0, ddof=1).mean())
     else:
         scale = float((latent @ image) / max(latent @ latent, 1e-12))
@@ -232,8 +232,8 @@ def _cell(values: list[float], seeds: int) -> Interval | float:
 def _quality_table(trained: Trained, results: Mapping[str, Any]) -> Table:
     quality = results["reconstruction"]
     rows = [
-        [f"{trained.model}, posterior mean", Interval.of(quality["psnr"]), Interval.of(quality["mse"])],
-        [f"{trained.model}, posterior sample", Interval.of(quality["psnr_sampled"]), math.nan],
+        [f"{trained.system.name}, posterior mean", Interval.of(quality["psnr"]), Interval.of(quality["mse"])],
+        [f"{trained.system.name}, posterior sample", Interval.of(quality["psnr_sampled"]), math.nan],
         ["linear (PCA) with as many latents", quality["psnr_linear"][0], math.nan],
         ["mean training image", quality["psnr_mean_image"][0], math.nan],
     ]
@@ -261,7 +261,7 @@ def _summary(trained: Trained, results: Mapping[str, Any]) -> list[str]:
     seeds = len(results["seeds"])
     psnr = np.mean(results["reconstruction"]["psnr"])
     lines = [
-        f"{trained.model} after {results['step']:,} updates, {seeds} seed{'s' if seeds > 1 else ''}: "
+        f"{trained.system.name} after {results['step']:,} updates, {seeds} seed{'s' if seeds > 1 else ''}: "
         f"PSNR {psnr:.1f} dB on test images."
     ]
     if results["scores"]:

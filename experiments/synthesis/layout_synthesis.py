@@ -7,6 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from experiments import cli
@@ -164,7 +165,16 @@ def task(
     """What `fit` trains; `epoch` is the number of updates of an epoch."""
     shared = {"config": config.model, "layout": layout}
     step = partial(gaugan.train_step, **shared, steps_per_epoch=epoch, perceptual=perceptual)
-    return Task(init=partial(gaugan.init_state, **shared), train_step=step)
+    return Task(partial(gaugan.init_state, **shared), step, partial(generate_one, **shared))
+
+
+def generate_one(state: GauGANState, config: GauGANConfig, layout: Layout) -> jax.Array:
+    """The image of an empty layout, in the style of a black one where there are styles."""
+    empty = np.zeros((1, layout.height, layout.width), np.int32)
+    black = jnp.zeros((1, layout.height, layout.width, 3), jnp.uint8)
+    z = gaugan.encode(state, black, config, layout)[0] if config.vae else None
+    batch = {"label": jnp.asarray(empty)} | ({"instance": jnp.asarray(empty)} if layout.instances else {})
+    return gaugan.generate(state, batch, z, config, layout)
 
 
 def synthesisers(config: SynthesisConfig, layout: Layout, state: GauGANState) -> list[Synthesiser]:
