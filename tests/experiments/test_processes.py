@@ -37,20 +37,20 @@ def compare(name, settings, rtol, tmp_path):
         for i in range(2)
     ]
     for process in processes:
-        _, said = process.communicate(timeout=400)
+        _, said = process.communicate(timeout=1500)
         assert process.returncode == 0, said
     np.testing.assert_allclose(losses(tmp_path / "two"), losses(tmp_path / "one"), rtol=rtol)
     assert (tmp_path / "two" / "report.html").is_file()
 
 
 @pytest.mark.slow
-def test_vae_with_batch_norm(tmp_path):
-    compare("gwae_3dshapes", (*IMAGES, *VAE, "--train.steps", 3), 1e-5, tmp_path)
+def test_vae_with_batch_norm(small_images, tmp_path):
+    compare("gwae_3dshapes", (*IMAGES, *small_images, *VAE, "--train.steps", 3), 1e-5, tmp_path)
 
 
 @pytest.mark.slow
-def test_gwae_twenty_steps(tmp_path):
-    compare("gwae_3dshapes", (*IMAGES, *GWAE, "--train.steps", 20), 1e-4, tmp_path)
+def test_gwae_twenty_steps(small_images, tmp_path):
+    compare("gwae_3dshapes", (*IMAGES, *small_images, *GWAE, "--train.steps", 20), 1e-4, tmp_path)
 
 
 @pytest.mark.slow

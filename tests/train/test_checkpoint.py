@@ -426,7 +426,7 @@ except UserError as error:
         for i in (0, 1)
     ]
     for process in processes:
-        out, error = process.communicate(timeout=120)
+        out, error = process.communicate(timeout=900)
         assert process.returncode == 0, error
         assert "refused checkpoints" in out, out
 

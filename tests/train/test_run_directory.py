@@ -201,7 +201,7 @@ except UserError as error:
     ]
     told = []
     for process in processes:
-        out, error = process.communicate(timeout=120)
+        out, error = process.communicate(timeout=900)
         assert process.returncode == 0, error
         told.append(out.splitlines()[-2:])  # Gloo greets on stdout
     (made,) = (tmp_path / "e").iterdir()
