@@ -22,6 +22,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
 from experiments import cli
+from experiments.entry import Entry
 from experiments.stored_models import Stored, published
 from experiments.zero_shot import protocol
 from experiments.zero_shot import report as zero_shot_report
@@ -261,6 +262,13 @@ def check(config: Config) -> None:
     # The published batch of 50 divides over few numbers of devices; these models are small enough for every device.
     train_config.check(replace(config.train, steps=config.train.steps or 1), devices=1)
 
+
+ENTRY = Entry(
+    about=ABOUT,
+    config=Config,
+    evaluate=evaluate,
+    stored_models=stored_models,
+)
 
 if __name__ == "__main__":
     cli.main(main)

@@ -18,6 +18,7 @@ from functools import partial
 from typing import Literal
 
 from experiments import cli
+from experiments.entry import Entry
 from experiments.recommendation import page, serving, training
 from experiments.recommendation.data import DataConfig, open_data
 from experiments.recommendation.measures import Setting
@@ -202,6 +203,14 @@ def check(config: Config) -> None:
     if not config.models or len(set(config.models)) < len(config.models):
         raise UserError("--models", config.models, "is empty or names one twice", "give e.g. M4 M4-no-user")
 
+
+ENTRY = Entry(
+    about=ABOUT,
+    config=Config,
+    evaluate=evaluate,
+    stored_models=stored_models,
+    load_recommender=load_recommender,
+)
 
 if __name__ == "__main__":
     cli.main(main)

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import importlib
 import importlib.util
 import os
 import pathlib
@@ -333,12 +332,3 @@ def from_json(config_class: type[Config], content: Mapping[str, Any]) -> Config:
         return Path(given) if wants_path and given is not None else given
 
     return config_class(**{name: value(hints[name], given) for name, given in content.items()})
-
-
-def load_experiment(run: RunDirectory) -> Any:
-    """The module that made a run."""
-    if run.experiment not in EXPERIMENTS:
-        raise UserError(
-            str(run.path), run.experiment, "is no experiment of this version", "use the one that made it"
-        )
-    return importlib.import_module(f"experiments.{run.experiment}")

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from experiments import cli, gaugan
+from experiments.entry import Entry
 from experiments.stored_models import Stored
 from experiments.synthesis import layout_synthesis
 from experiments.synthesis.layout_synthesis import Experiment, SynthesisConfig
@@ -55,6 +56,13 @@ def stored_models(run: RunDirectory) -> dict[str, Stored]:
     """The networks of a run, for `experiments.weights`."""
     return layout_synthesis.stored_models(experiment(), run)
 
+
+ENTRY = Entry(
+    about=ABOUT,
+    config=Config,
+    evaluate=evaluate,
+    stored_models=stored_models,
+)
 
 if __name__ == "__main__":
     cli.main(main)

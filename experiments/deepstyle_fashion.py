@@ -20,6 +20,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
 from experiments import cli, runs
+from experiments.entry import Entry
 from experiments.recommendation import fashion_measures, fashion_report
 from experiments.recommendation.fashion_measures import Trained, sizes
 from experiments.recommendation.fashion_training import catalogue, feed, task, validation_batch
@@ -315,6 +316,14 @@ def check(config: Config) -> None:
     # Small enough for every device, whether a batch divides over the devices or not.
     train_config.check(config.train, devices=1)
 
+
+ENTRY = Entry(
+    about=ABOUT,
+    config=Config,
+    evaluate=evaluate,
+    stored_models=stored_models,
+    load_recommender=load_recommender,
+)
 
 if __name__ == "__main__":
     cli.main(main)

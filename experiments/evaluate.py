@@ -13,6 +13,7 @@ from pathlib import Path
 import tyro
 
 from experiments import cli
+from experiments.entry import entry_of
 from train.errors import UserError
 from train.run_directory import open_run
 
@@ -27,8 +28,8 @@ def main(argv: Sequence[str]) -> None:
             "RUN_DIR", " ".join(argv), "the first argument names no run", "give its directory first"
         )
     run = open_run(Path(argv[0]), "RUN_DIR")
-    experiment = cli.load_experiment(run)
-    saved = cli.from_json(experiment.Config, run.config)
+    experiment = entry_of(run)
+    saved = cli.from_json(experiment.config, run.config)
     prog = f"python -m experiments.evaluate {argv[0]}"
     wanted = tyro.cli(type(saved.evaluate), default=saved.evaluate, prog=prog, args=list(argv[1:]))
     cli.cache_compilations()

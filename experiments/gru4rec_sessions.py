@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 import jax
 
 from experiments import cli, runs
+from experiments.entry import Entry
 from experiments.recommendation import serving, session_report
 from experiments.recommendation.serving import Recommender
 from experiments.recommendation.session_data import DataConfig, Log, check_data, number_stage, open_log
@@ -247,6 +248,14 @@ def check(config: Config) -> None:
         raise UserError("--evaluate.at", config.evaluate.at, "are no lengths of a list", "give e.g. 5 10 20")
     train_config.check(replace(config.train, steps=config.train.steps or 1), devices=1)
 
+
+ENTRY = Entry(
+    about=ABOUT,
+    config=Config,
+    evaluate=evaluate,
+    stored_models=stored_models,
+    load_recommender=load_recommender,
+)
 
 if __name__ == "__main__":
     cli.main(main)

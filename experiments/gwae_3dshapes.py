@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from experiments import cli
+from experiments.entry import Entry
 from experiments.representation import autoencoding
 from experiments.representation.autoencoding import DataConfig, EvaluateConfig, System
 from experiments.representation.report import evaluate_and_report
@@ -224,6 +225,14 @@ def check(config: Config, device_count: int) -> None:
         remedy = f"give at most {autoencoding.FEWEST_IMAGES}"
         raise UserError("--model.latent-dim", model.latent_dim, "is too large", remedy)
 
+
+ENTRY = Entry(
+    about=ABOUT,
+    config=Config,
+    evaluate=evaluate,
+    stored_models=stored_models,
+    load_autoencoder=load_autoencoder,
+)
 
 if __name__ == "__main__":
     cli.main(main)

@@ -19,6 +19,7 @@ import jax
 from jax.sharding import Mesh
 
 from experiments import cli
+from experiments.entry import Entry
 from experiments.information import gaussian_report
 from experiments.information.estimators import named
 from experiments.information.gaussian_measures import End, EvaluateConfig, Stage, Toys, read_end, write_end
@@ -254,6 +255,8 @@ def _check_training(config: Config) -> None:
             problem = f"is longer than a level, which lasts {steps // levels} steps"
             raise UserError("--evaluate.window", config.evaluate.window, problem, remedy)
 
+
+ENTRY = Entry(about=ABOUT, config=Config, evaluate=evaluate)
 
 if __name__ == "__main__":
     cli.main(main)

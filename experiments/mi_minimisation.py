@@ -27,6 +27,7 @@ from jax.sharding import Mesh
 from jaxtyping import PyTree
 
 from experiments import cli
+from experiments.entry import Entry
 from experiments.information import minimisation_measures as measures
 from experiments.information.minimisation_report import About, write_everything
 from experiments.information.minimisation_stages import (
@@ -290,6 +291,8 @@ def check_sizes(config: Config, data: Digits) -> None:
         problem = f"halves images of {side} pixels a side {blocks - 1} times"
         raise UserError("--adaptation.channels", channels, problem, "give fewer blocks")
 
+
+ENTRY = Entry(about=ABOUT, config=Config, evaluate=evaluate)
 
 if __name__ == "__main__":
     cli.main(main)

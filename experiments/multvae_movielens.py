@@ -16,6 +16,7 @@ from functools import partial
 from typing import Literal
 
 from experiments import cli
+from experiments.entry import Entry
 from experiments.recommendation import page, serving, training
 from experiments.recommendation.data import DataConfig, open_data
 from experiments.recommendation.measures import Setting
@@ -211,6 +212,14 @@ def check(config: Config) -> None:
         if model.kind != kind:
             raise UserError(flag, model.kind, "is the other model", f"give {kind}, and choose by --models")
 
+
+ENTRY = Entry(
+    about=ABOUT,
+    config=Config,
+    evaluate=evaluate,
+    stored_models=stored_models,
+    load_recommender=load_recommender,
+)
 
 if __name__ == "__main__":
     cli.main(main)

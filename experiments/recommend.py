@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments import cli, runs
+from experiments.entry import entry_of
 from experiments.recommendation.serving import Recommender
 from train.atomic import write_atomically
 from train.data.ratings import Columns, read_csv
@@ -94,11 +95,11 @@ def open_recommender(path: Path, which: Which, seed: int | None) -> Recommender:
       UserError: there is no such run, or it trained something else, or it has no good checkpoint or no such seed.
     """
     run = open_run(path, "RUN_DIR")
-    module = cli.load_experiment(run)
-    if not hasattr(module, "load_recommender"):
+    load = entry_of(run).load_recommender
+    if load is None:
         remedy = "give a run of a recommender, e.g. of multvae_movielens"
         raise UserError("RUN_DIR", path, f"is a run of {run.experiment}, which recommends nothing", remedy)
-    return module.load_recommender(run, which, seed)
+    return load(run, which, seed)
 
 
 def read_histories(path: Path, item_ids: Sequence[str]) -> Histories:

@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from PIL import Image
 
 from experiments import cli, runs
+from experiments.entry import entry_of
 from experiments.runs import RunPath
 from experiments.synthesis import layout_synthesis
 from experiments.synthesis.layout_synthesis import SynthesisConfig
@@ -114,7 +115,7 @@ def open_synthesiser(config: Config) -> tuple[Synthesiser, LayoutConfig]:
         raise UserError("RUN_DIR_OR_WEIGHTS", config.source, "an unknown kind of file", remedy)
     run = open_run(config.source, "RUN_DIR")
     _refuse(config, ("encoder", "data", "model"), "a run has its own", "leave it out, or give weights")
-    saved = cli.from_json(cli.load_experiment(run).Config, run.config)
+    saved = cli.from_json(entry_of(run).config, run.config)
     if not isinstance(saved, SynthesisConfig):
         remedy = "give a run of gaugan or dagan"
         raise UserError(

@@ -22,6 +22,7 @@ import numpy as np
 import tyro
 
 from experiments import cli, runs
+from experiments.entry import entry_of
 from experiments.stored_models import Stored
 from train import seeds
 from train.atomic import write_atomically
@@ -84,11 +85,11 @@ def chosen(run: RunDirectory, model: str) -> Stored:
     Raises:
       UserError: the run has no such model, or several, or none with weights to keep.
     """
-    module = cli.load_experiment(run)
-    if not hasattr(module, "stored_models"):
+    stored_models = entry_of(run).stored_models
+    if stored_models is None:
         problem = f"is a run of {run.experiment}, which keeps no weights for use"
         raise UserError("RUN_DIR", run.path, problem, "give a run of another experiment")
-    models: dict[str, Stored] = module.stored_models(run)
+    models = stored_models(run)
     names = ", ".join(models)
     if not model and len(models) > 1:
         raise UserError("--model", None, "the run has several", f"name one of {names}")

@@ -1,0 +1,63 @@
+"""What the commands on runs ask of the experiment that made one."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Protocol
+
+from experiments import cli
+from train.errors import UserError
+from train.run_directory import RunDirectory
+from train.stored_state import Which
+
+if TYPE_CHECKING:
+    from experiments.recommendation.serving import Recommender
+    from experiments.representation.autoencoding import Trained
+    from experiments.stored_models import Stored
+
+
+class LoadRecommender(Protocol):
+    """Loads a recommender from a run: which checkpoint, and the number of a seed, or None for the first."""
+
+    def __call__(self, run: RunDirectory, which: Which, seed: int | None = None) -> Recommender: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry(Generic[cli.Config]):
+    """An experiment to the commands; every experiment's file ends with its own, `ENTRY`.
+
+    Attributes:
+      about: its line in the list of experiments.
+      config: the class of its settings.
+      evaluate: measures a run again, with these settings of evaluation.
+      stored_models: the models of a run by name, for `weights`; None where there is nothing to keep.
+      load_autoencoder: for `encode` and `sample`; None where there are no images with codes.
+      load_recommender: for `recommend`; None where nothing is recommended.
+    """
+
+    about: cli.About
+    config: type[cli.Config]
+    evaluate: Callable[[RunDirectory, cli.Config], None]
+    stored_models: Callable[[RunDirectory], dict[str, Stored]] | None = None
+    load_autoencoder: Callable[[RunDirectory, Which], Trained] | None = None
+    load_recommender: LoadRecommender | None = None
+
+
+def entry_of(run: RunDirectory) -> Entry[Any]:
+    """The experiment that made a run.
+
+    Raises:
+      UserError: this version has no such experiment.
+    """
+    if run.experiment not in cli.EXPERIMENTS:
+        raise UserError(
+            str(run.path), run.experiment, "is no experiment of this version", "use the one that made it"
+        )
+    return entry_named(run.experiment)
+
+
+def entry_named(name: str) -> Entry[Any]:
+    """The entry of one of `cli.EXPERIMENTS`."""
+    return importlib.import_module(f"experiments.{name}").ENTRY
