@@ -1,7 +1,7 @@
 """The table, pictures and page of a comparison of visual recommenders."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from train.data.fashion import FashionData
 from train.data.fashion_world import NAME as EMBEDDED
 from train.figures import Panel, bands
 from train.metrics.auc import Ties, of_cold_items, per_user
-from train.report import Picture, Section
+from train.report import Picture, Section, Settings
 from train.run_directory import RunDirectory
 from train.tables import Interval, Table
 
@@ -58,8 +58,8 @@ def write_everything(
     catalogue: Catalogue,
     measured: Measured,
     protocol: Protocol,
-    settings: Mapping[str, Any],
-    reference: Mapping[str, Any],
+    settings: Settings,
+    reference: Settings,
 ) -> None:
     """results.json, figures, report.html; prints the comparison."""
     run.figures.mkdir(exist_ok=True)

@@ -1,8 +1,6 @@
 """What the recommenders report: one table of models with intervals over users and seeds, pictures, a page."""
 
 import math
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,9 +8,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from experiments.run_report import write_run_report
 from train.figures.points import Point, points
 from train.metrics.intervals import mean_interval
-from train.report import Picture, Report, Section, write_report
+from train.report import Picture, Report, Section, Settings
 from train.run_directory import RunDirectory, write_json
 from train.tables import Cell, Interval, Table, to_text
 
@@ -61,8 +60,8 @@ class About:
     title: str
     summary: Sequence[str]
     notes: Sequence[str]
-    settings: Mapping[str, Any]
-    reference: Mapping[str, Any]
+    settings: Settings
+    reference: Settings
     published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
@@ -128,11 +127,10 @@ def write_everything(
         settings=about.settings,
         reference=about.reference,
         reference_name="published",
-        environment={**run.environment, "run directory": run.path.name, "command": shlex.join(sys.argv)},
         notes=about.notes,
         sections=[first, *sections],
     )
-    write_report(run.report, report)
+    write_run_report(run, report)
 
 
 def numbers(models: Sequence[Ranked]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The numbers, pictures, tables and page of a run of `gru4rec_sessions`."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +32,7 @@ from train.metrics.session_baselines import (
 )
 from train.metrics.sessions import ranks, session_metrics
 from train.metrics_log import read_metrics
-from train.report import Picture, Section
+from train.report import Picture, Section, Settings
 from train.run_directory import RunDirectory, write_json
 from train.tables import Table
 
@@ -62,8 +62,8 @@ LONGEST, ENOUGH = 12, 30
 class About(NamedTuple):
     """What the page says of the settings, and whether published numbers are of these data."""
 
-    settings: Mapping[str, Any]
-    reference: Mapping[str, Any]
+    settings: Settings
+    reference: Settings
     published: bool
 
 

@@ -1,9 +1,8 @@
 """Settings and data of autoencoder experiments on images with known factors, and what they train."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import numpy as np
@@ -18,6 +17,7 @@ from train.data.source import Source
 from train.data.split import Split, split_indices
 from train.errors import UserError
 from train.metrics.regressors import Regressor
+from train.report import Settings
 from train.steps.autoencoder import Autoencoder
 from train.stored_state import Which
 from train.task import Task
@@ -78,8 +78,8 @@ class Trained:
     keys: jax.Array
     first_seed: int
     gromov_wasserstein: bool
-    settings: Mapping[str, Any]
-    reference: Mapping[str, Any]
+    settings: Settings
+    reference: Settings
 
     @property
     def step(self) -> int:

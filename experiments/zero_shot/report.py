@@ -1,8 +1,6 @@
 """The pictures, tables and page of a zero-shot run."""
 
 import math
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiments import cli
+from experiments.run_report import write_run_report
 from experiments.zero_shot.latent_classifier import LatentModel, Outcome, Setting
 from experiments.zero_shot.protocol import EvaluateConfig, Measured
 from train.data.shapes3d_classes import NAME as EMBEDDED
@@ -19,7 +18,7 @@ from train.errors import UserError
 from train.figures import Curve, Panel, bands, class_scatter, confusion, curves
 from train.metrics.zero_shot_baselines import Accuracies, Rule, ridge_to_attributes, supervised_reference
 from train.metrics_log import read_metrics
-from train.report import Picture, Report, Section, write_report
+from train.report import Picture, Report, Section, Settings
 from train.run_directory import RunDirectory, write_json
 from train.steps.cada_vae import IMAGE
 from train.tables import Cell, Interval, Table, to_text
@@ -55,8 +54,8 @@ class About:
     first_seed: int
     steps: Mapping[str, tuple[int, int]]
     benchmark: str | None
-    settings: Mapping[str, Any]
-    reference: Mapping[str, Any]
+    settings: Settings
+    reference: Settings
 
 
 def write_everything(
@@ -83,11 +82,10 @@ def write_everything(
         settings=about.settings,
         reference=about.reference,
         reference_name="published",
-        environment={**run.environment, "run directory": run.path.name, "command": shlex.join(sys.argv)},
         notes=_notes(data, measured, about),
         sections=sections,
     )
-    write_report(run.report, report)
+    write_run_report(run, report)
 
 
 def _baselines(data: ZeroShotData) -> dict[str, Accuracies]:
