@@ -20,7 +20,14 @@ import jax
 from experiments import cli, runs
 from experiments.recommendation import serving, session_report
 from experiments.recommendation.serving import Recommender
-from experiments.recommendation.session_data import DataConfig, Log, check_data, number_stage, open_log
+from experiments.recommendation.session_data import (
+    DataConfig,
+    Log,
+    check_data,
+    in_words,
+    number_stage,
+    open_log,
+)
 from experiments.recommendation.session_training import (
     EvaluateConfig,
     LossName,
@@ -176,7 +183,8 @@ def report(run: RunDirectory, config: Config, log: Log, trained: Sequence[Traine
         return
     real = config.preset == "paper" and config.data.source != "simulated"
     settings, reference = (cli.settings_of(c) for c in (config, cli.published(config, PRESETS)))
-    session_report.write_everything(run, log, trained, session_report.About(settings, reference, real))
+    about = session_report.About(in_words(config.data), settings, reference, real)
+    session_report.write_everything(run, log, trained, about)
 
 
 def evaluate(run: RunDirectory, config: Config) -> None:

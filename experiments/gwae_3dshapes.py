@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from experiments import cli
+from experiments import cli, run_report
 from experiments.representation import autoencoding
 from experiments.representation.autoencoding import DataConfig, EvaluateConfig
 from experiments.representation.report import evaluate_and_report
@@ -142,7 +142,7 @@ def trained(config: Config, state: Any) -> autoencoding.Trained:
     """A stacked state with what evaluation needs to know about it."""
     module, settings = system(config.model)
     return autoencoding.Trained(
-        title=f"{_title(config.model)} on 3D Shapes",
+        title=run_report.titled(_title(config.model), autoencoding.in_words(config.data)),
         model=_title(config.model),
         autoencoder=(gwae_networks if module is gwae else module).autoencoder(settings),
         task=task(config),

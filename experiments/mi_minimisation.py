@@ -37,6 +37,7 @@ from experiments.information.minimisation_stages import (
     of_bottleneck,
     of_gaussians,
 )
+from experiments.run_report import of_file
 from train import config as train_config
 from train import devices, seeds
 from train.config import TrainConfig
@@ -167,7 +168,7 @@ def report(
     for stage in wanted:
         found[stage.part][stage.name] = measure(run, config, data, stage, states[stage.folder])
     about = About(
-        data=data.name,
+        data=in_words(config.data),
         counts=(len(data.train), len(data.test)),
         domain=config.data.domain,
         settings=cli.settings_of(config),
@@ -175,6 +176,12 @@ def report(
         examples=in_both_domains(data.test, config.data.domain) if "adaptation" in config.parts else None,
     )
     write_everything(run, found, about)
+
+
+def in_words(config: DataConfig) -> str:
+    """What the digits are, for titles and captions."""
+    known = {"sklearn": "scikit-learn's digits", "tfds": "MNIST"}
+    return known.get(config.source) or of_file("the digits", config.path)
 
 
 def measure(run: RunDirectory, config: Config, data: Digits, stage: Stage, state: PyTree) -> Any:

@@ -17,11 +17,12 @@ from typing import Literal
 
 from experiments import cli
 from experiments.recommendation import page, serving, training
-from experiments.recommendation.data import DataConfig, open_data
+from experiments.recommendation.data import DataConfig, in_words, open_data
 from experiments.recommendation.measures import Setting
-from experiments.recommendation.report import About
+from experiments.recommendation.report import About, Published
 from experiments.recommendation.serving import Recommender
 from experiments.recommendation.training import System
+from experiments.run_report import titled
 from experiments.stored_models import Stored, published
 from jaxmodels.torch_import.mult_vae import export_state_dict, import_state_dict
 from train import config as train_config
@@ -47,11 +48,12 @@ SETTING = Setting(
     metrics=("ndcg@100", "recall@20", "recall@50"),
     ks=(20, 50, 100),
 )
-PUBLISHED: Mapping[str, Mapping[str, float]] = {
-    "paper, ML-20M: Mult-VAE": {"ndcg@100": 0.426, "recall@20": 0.395, "recall@50": 0.537},
-    "paper, ML-20M: Mult-DAE": {"ndcg@100": 0.419, "recall@20": 0.387, "recall@50": 0.524},
-    "EASE's paper, ML-20M: EASE": {"ndcg@100": 0.420, "recall@20": 0.391, "recall@50": 0.521},
+PUBLISHED: Mapping[str, Published] = {
+    "Mult-VAE": Published("the paper", "ML-20M", {"ndcg@100": 0.426, "recall@20": 0.395, "recall@50": 0.537}),
+    "Mult-DAE": Published("the paper", "ML-20M", {"ndcg@100": 0.419, "recall@20": 0.387, "recall@50": 0.524}),
+    "EASE": Published("EASE's paper", "ML-20M", {"ndcg@100": 0.420, "recall@20": 0.391, "recall@50": 0.521}),
 }
+TITLES = {"vae": "Mult-VAE", "dae": "Mult-DAE"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +165,8 @@ def about(config: Config) -> About:
     ]
     settings, reference = (cli.settings_of(c) for c in (config, PAPER))
     published = {} if config.data.source == "simulated" else PUBLISHED
-    return About("Mult-VAE and Mult-DAE", [], notes, settings, reference, published)
+    models = " and ".join(TITLES[name] for name in config.models)
+    return About(titled(models, in_words(config.data)), [], notes, settings, reference, published)
 
 
 def evaluate(run: RunDirectory, config: Config) -> None:

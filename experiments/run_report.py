@@ -33,7 +33,7 @@ def command() -> str:
     return shlex.join([*program, *sys.argv[1:]])
 
 
-def title(models: str, data: str) -> str:
+def titled(models: str, data: str) -> str:
     """Of a page: what was trained and on what, in words."""
     return f"{models} on {data}"
 

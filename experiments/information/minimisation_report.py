@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.information.minimisation_measures import Course, Kept, Recognised
-from experiments.run_report import write_run_report
+from experiments.run_report import titled, write_run_report
 from train.data.digits import Images
 from train.figures import Panel, bands, image_grid
 from train.figures.points import Point, points
@@ -35,7 +35,7 @@ class About(NamedTuple):
     """What the page says of the run.
 
     Attributes:
-      data: name of the digits.
+      data: what the digits are, in words.
       counts: images that train and test.
       domain: of the target.
       settings: of the run, as JSON holds them.
@@ -66,7 +66,7 @@ def write_everything(run: RunDirectory, measured: Measured, about: About) -> Non
     for table in (table for section in sections for table in section.tables):
         print(to_text(table), flush=True)
     report = Report(
-        title="Minimising mutual information with CLUB",
+        title=titled("Minimising mutual information with CLUB", _in_words(measured, about)),
         summary=[line for part, items in measured.items() for line in _summary(part, items)],
         settings=about.settings,
         reference=about.reference,
@@ -78,6 +78,13 @@ def write_everything(run: RunDirectory, measured: Measured, about: About) -> Non
         sections=sections,
     )
     write_run_report(run, report)
+
+
+def _in_words(measured: Measured, about: About) -> str:
+    """What the data of all parts are, for the title."""
+    parts = {"gaussians": "Gaussian mixtures"} if "gaussians" in measured else {}
+    digits = {"digits": about.data} if set(measured) - {"gaussians"} else {}
+    return " and ".join((parts | digits).values())
 
 
 def _results(measured: Measured) -> dict[str, Any]:

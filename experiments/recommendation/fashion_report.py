@@ -13,6 +13,7 @@ from experiments.recommendation import report
 from experiments.recommendation.fashion_measures import NAMES, Measured
 from experiments.recommendation.fashion_style import Style, agreements, style_section
 from experiments.recommendation.report import Ranked
+from experiments.run_report import titled
 from jaxmodels.visual_recommenders import Catalogue
 from train.data.fashion import FashionData
 from train.data.fashion_world import NAME as EMBEDDED
@@ -58,6 +59,7 @@ def write_everything(
     catalogue: Catalogue,
     measured: Measured,
     protocol: Protocol,
+    data_in_words: str,
     settings: Settings,
     reference: Settings,
 ) -> None:
@@ -81,7 +83,7 @@ def write_everything(
         sections.append(style_section(run.figures, data, style))
         results["neighbours"] = agreements(data, style)
     about = report.About(
-        title=f"Visual recommenders on {data.name}",
+        title=titled(" and ".join(NAMES[kind] for kind in measured.chosen), data_in_words),
         summary=[],
         notes=_notes(data, protocol),
         settings=settings,

@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, PyTree, UInt8
 
 from experiments import cli
+from experiments.run_report import of_file
 from train import devices
 from train.config import TrainConfig
 from train.data.files import DEFAULT_CACHE, open_shapes3d
@@ -107,6 +108,13 @@ def check(data: DataConfig, evaluate: EvaluateConfig, train: TrainConfig) -> Non
     if evaluate.checkpoint == "best" and not train.evaluate_every:
         remedy = "give last, or a --train.evaluate-every above 0"
         raise UserError("--evaluate.checkpoint", "best", "needs evaluations", remedy)
+
+
+def in_words(config: DataConfig) -> str:
+    """What the data are, for titles."""
+    if config.source == "npz":
+        return of_file("images", config.path)
+    return "rendered 3D Shapes" if config.source == "procedural" else "3D Shapes"
 
 
 def open_data(config: DataConfig, evaluate: EvaluateConfig) -> tuple[Source, Split]:

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from experiments import cli
+from experiments.run_report import of_file, titled
 from experiments.stored_models import Names, Stored, own
 from experiments.synthesis import report as synthesis_report
 from experiments.synthesis.feature_networks import open_perceptual
@@ -204,7 +205,7 @@ def report(
     measured = measure(models, data, config.evaluate, config.seed)
     synthesis_report.write_everything(
         run,
-        experiment.title,
+        titled(experiment.title, in_words(config.data)),
         models,
         data,
         measured,
@@ -213,6 +214,14 @@ def report(
         cli.settings_of(config),
         cli.settings_of(cli.published(config, experiment.presets)),
     )
+
+
+def in_words(config: LayoutConfig) -> str:
+    """What the data are, for titles."""
+    if config.source == "embedded":
+        return "rendered scenes"
+    what = "layouts" if config.preset == "custom" else config.preset
+    return of_file(what, config.path if config.source == "packed" else config.images)
 
 
 def evaluate_run(experiment: Experiment, run: RunDirectory, config: SynthesisConfig) -> None:

@@ -91,7 +91,7 @@ def write_everything(
     write_run_report(
         run,
         Report(
-            title=f"{title} on {data.name}",
+            title=title,
             summary=_summary(measured),
             settings=settings,
             reference=reference,
