@@ -24,6 +24,7 @@ from experiments.recommendation.measures import Setting
 from experiments.recommendation.report import About
 from experiments.recommendation.serving import Recommender
 from experiments.recommendation.training import System
+from experiments.run_report import titled
 from experiments.stored_models import Stored, own
 from train import config as train_config
 from train import devices
@@ -163,7 +164,7 @@ def about(config: Config, best: str) -> About:
     ]
     settings, reference = (cli.settings_of(c) for c in (config, PAPER))
     return About(
-        title("CDAE", in_words(config.data)),
+        titled("CDAE", in_words(config.data)),
         [f"Best variant on validation items: {best}."],
         notes,
         settings,

@@ -83,7 +83,8 @@ def _draw(axes: Axes, panel: Panel) -> Float[np.ndarray, " drawn"]:
         half = np.nan_to_num(half)
         low, high = np.clip([mean - half, mean + half], *panel.limits)
         axes.fill_between(panel.x, low, high, color=colour, alpha=0.2, linewidth=0)
-        axes.plot(panel.x, mean, color=colour, linewidth=1.7, label=name)
+        marker = "o" if len(panel.x) == 1 else None
+        axes.plot(panel.x, mean, color=colour, linewidth=1.7, marker=marker, label=name)
         drawn += [low, high]
     for name, level in panel.levels.items():
         axes.axhline(level, color=GREY, linewidth=1.1, linestyle="--", label=name)
