@@ -14,6 +14,7 @@ The embedded data are simulated sessions: tastes, popular items, and habits of w
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import get_args
 
 import jax
 
@@ -152,7 +153,7 @@ def main(argv: Sequence[str]) -> None:
     data = number_stage(log.train, log.test)
     run = cli.open_or_create(config, resumed, NAME, CHANGEABLE)
     with cli.training(run, config) as run:
-        cli.announce(config, run, cli.published(config, PRESETS))
+        cli.announce(config, run, cli.published(config, PRESETS), unused(config))
         session_report.write_catalogue(run, data)
         trained = [
             train(one, log, data, run, mesh, profile=config.profile, tensorboard=config.tensorboard)
@@ -177,12 +178,20 @@ def systems(config: Config) -> list[System]:
     ]
 
 
+def unused(config: Config) -> list[str]:
+    """The groups of settings of losses that are not trained."""
+    groups = {loss: loss.replace("-", "_") for loss in get_args(LossName)}
+    return [group for loss, group in groups.items() if loss not in config.losses]
+
+
 def report(run: RunDirectory, config: Config, log: Log, trained: Sequence[Trained]) -> None:
     """Measures models and baselines on the test part, and writes results, figures and report."""
     if jax.process_index() != 0:
         return
     real = config.preset == "paper" and config.data.source != "simulated"
-    settings, reference = (cli.settings_of(c) for c in (config, cli.published(config, PRESETS)))
+    settings, reference = (
+        cli.settings_of(c, unused(config)) for c in (config, cli.published(config, PRESETS))
+    )
     about = session_report.About(in_words(config.data), settings, reference, real)
     session_report.write_everything(run, log, trained, about)
 

@@ -122,7 +122,7 @@ def main(argv: Sequence[str]) -> None:
     wanted = stages(config, data)
     run = cli.open_or_create(config, resumed, NAME, CHANGEABLE)
     with cli.training(run, config) as run:
-        cli.announce(config, run, cli.published(config, PRESETS))
+        cli.announce(config, run, cli.published(config, PRESETS), unused(config))
         states = {stage.folder: train(config, stage, run, mesh) for stage in wanted}
         report(run, config, data, wanted, states)
 
@@ -171,11 +171,17 @@ def report(
         data=in_words(config.data),
         counts=(len(data.train), len(data.test)),
         domain=config.data.domain,
-        settings=cli.settings_of(config),
-        reference=cli.settings_of(cli.published(config, PRESETS)),
+        settings=cli.settings_of(config, unused(config)),
+        reference=cli.settings_of(cli.published(config, PRESETS), unused(config)),
         examples=in_both_domains(data.test, config.data.domain) if "adaptation" in config.parts else None,
     )
     write_everything(run, found, about)
+
+
+def unused(config: Config) -> list[str]:
+    """The groups of settings of parts that are not trained, with what those parts list."""
+    lists = {"gaussians": "estimates", "bottleneck": "penalties", "adaptation": "methods"}
+    return [name for part in lists if part not in config.parts for name in (part, lists[part])]
 
 
 def in_words(config: DataConfig) -> str:

@@ -115,7 +115,7 @@ def main(argv: Sequence[str]) -> None:
     data = open_data(config.data, SETTING.protocol)
     run = cli.open_or_create(config, resumed, NAME, changeable(config))
     with cli.training(run, config) as run:
-        cli.announce(config, run, PAPER)
+        cli.announce(config, run, PAPER, unused(config))
         serving.write_catalogue(run, data, mesh)
         trained = []
         for system in systems(config, size(data.split.train)[0], len(data.item_ids)):
@@ -156,6 +156,12 @@ def architecture(model: MultVAEConfig) -> str:
     return f"I-{'-'.join(sizes)}-I"
 
 
+def unused(config: Config) -> list[str]:
+    """The groups of settings of models that are not trained."""
+    groups = {"vae": "model", "dae": "dae"}
+    return [group for name, group in groups.items() if name not in config.models]
+
+
 def about(config: Config) -> About:
     """What the page says besides the numbers."""
     notes = [
@@ -163,7 +169,7 @@ def about(config: Config) -> About:
         "Each seed's best state on validation users is what was tested, and the settings of item-KNN and EASE were "
         "chosen on the same users: nothing was chosen on test users.",
     ]
-    settings, reference = (cli.settings_of(c) for c in (config, PAPER))
+    settings, reference = (cli.settings_of(c, unused(config)) for c in (config, PAPER))
     published = {} if config.data.source == "simulated" else PUBLISHED
     models = " and ".join(TITLES[name] for name in config.models)
     return About(titled(models, in_words(config.data)), [], notes, settings, reference, published)

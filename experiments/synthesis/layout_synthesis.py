@@ -221,7 +221,9 @@ def in_words(config: LayoutConfig) -> str:
     if config.source == "embedded":
         return "rendered scenes"
     what = "layouts" if config.preset == "custom" else config.preset
-    return of_file(what, config.path if config.source == "packed" else config.images)
+    if config.source == "packed":
+        return of_file(what, config.path)
+    return f"{what} of {'/'.join(config.images.parts[-2:])}" if config.images else what
 
 
 def evaluate_run(experiment: Experiment, run: RunDirectory, config: SynthesisConfig) -> None:
