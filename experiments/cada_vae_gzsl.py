@@ -23,6 +23,7 @@ from jaxtyping import Array, Int
 
 from experiments import cli
 from experiments.entry import Entry
+from experiments.run_report import of_file
 from experiments.stored_models import Stored, published
 from experiments.zero_shot import protocol
 from experiments.zero_shot import report as zero_shot_report
@@ -207,6 +208,7 @@ def report(
         trained[""][1],
         measured,
         zero_shot_report.About(
+            data=in_words(config),
             config=config.evaluate,
             first_seed=config.seed,
             steps=steps,
@@ -215,6 +217,15 @@ def report(
             reference=cli.settings_of(cli.published(config, PRESETS)),
         ),
     )
+
+
+def in_words(config: Config) -> str:
+    """What the data are, for the title."""
+    if config.data.source == "procedural":
+        return "rendered classes of 3D Shapes"
+    if config.preset in zero_shot_report.PUBLISHED:
+        return of_file(f"{config.preset.upper()}, read from the files", config.data.path)
+    return of_file("classes", config.data.path)
 
 
 def evaluate(run: RunDirectory, config: Config) -> None:

@@ -20,11 +20,12 @@ from typing import Literal
 from experiments import cli
 from experiments.entry import Entry
 from experiments.recommendation import page, serving, training
-from experiments.recommendation.data import DataConfig, open_data
+from experiments.recommendation.data import DataConfig, in_words, open_data
 from experiments.recommendation.measures import Setting
 from experiments.recommendation.report import About
 from experiments.recommendation.serving import Recommender
 from experiments.recommendation.training import System
+from experiments.run_report import titled
 from experiments.stored_models import Stored, own
 from train import config as train_config
 from train import devices
@@ -163,7 +164,13 @@ def about(config: Config, best: str) -> About:
         "out of the training items; what is tested learned from all training items. Nothing was chosen on test items.",
     ]
     settings, reference = (cli.settings_of(c) for c in (config, PAPER))
-    return About("CDAE", [f"Best variant on validation items: {best}."], notes, settings, reference)
+    return About(
+        titled("CDAE", in_words(config.data)),
+        [f"Best variant on validation items: {best}."],
+        notes,
+        settings,
+        reference,
+    )
 
 
 def evaluate(run: RunDirectory, config: Config) -> None:

@@ -25,6 +25,7 @@ from experiments.recommendation import fashion_measures, fashion_report
 from experiments.recommendation.fashion_measures import Trained, sizes
 from experiments.recommendation.fashion_training import catalogue, feed, task, validation_batch
 from experiments.recommendation.serving import Recommender
+from experiments.run_report import of_file
 from experiments.stored_models import Stored, own
 from train import config as train_config
 from train import devices, seeds
@@ -171,6 +172,11 @@ def stages(config: Config) -> dict[str, VisualConfig]:
     }
 
 
+def in_words(config: DataConfig) -> str:
+    """What the data are, for the title."""
+    return "rendered items" if config.source == "procedural" else of_file("records", config.path)
+
+
 def open_data(config: DataConfig) -> FashionData:
     """The data with their test and validation records kept back.
 
@@ -215,6 +221,7 @@ def report(run: RunDirectory, config: Config, data: FashionData, trained: Mappin
         catalogue(data),
         measured,
         fashion_report.Protocol(config.evaluate.ties, config.evaluate.cold, config.data.held),
+        in_words(config.data),
         cli.settings_of(config),
         cli.settings_of(cli.published(config, PRESETS)),
     )

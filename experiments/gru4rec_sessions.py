@@ -14,6 +14,7 @@ The embedded data are simulated sessions: tastes, popular items, and habits of w
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import get_args
 
 import jax
 
@@ -21,7 +22,14 @@ from experiments import cli, runs
 from experiments.entry import Entry
 from experiments.recommendation import serving, session_report
 from experiments.recommendation.serving import Recommender
-from experiments.recommendation.session_data import DataConfig, Log, check_data, number_stage, open_log
+from experiments.recommendation.session_data import (
+    DataConfig,
+    Log,
+    check_data,
+    in_words,
+    number_stage,
+    open_log,
+)
 from experiments.recommendation.session_training import (
     EvaluateConfig,
     LossName,
@@ -146,7 +154,7 @@ def main(argv: Sequence[str]) -> None:
     data = number_stage(log.train, log.test)
     run = cli.open_or_create(config, resumed, NAME, CHANGEABLE)
     with cli.training(run, config) as run:
-        cli.announce(config, run, cli.published(config, PRESETS))
+        cli.announce(config, run, cli.published(config, PRESETS), unused(config))
         session_report.write_catalogue(run, data)
         trained = [
             train(one, log, data, run, mesh, profile=config.profile, tensorboard=config.tensorboard)
@@ -171,13 +179,22 @@ def systems(config: Config) -> list[System]:
     ]
 
 
+def unused(config: Config) -> list[str]:
+    """The groups of settings of losses that are not trained."""
+    groups = {loss: loss.replace("-", "_") for loss in get_args(LossName)}
+    return [group for loss, group in groups.items() if loss not in config.losses]
+
+
 def report(run: RunDirectory, config: Config, log: Log, trained: Sequence[Trained]) -> None:
     """Measures models and baselines on the test part, and writes results, figures and report."""
     if jax.process_index() != 0:
         return
     real = config.preset == "paper" and config.data.source != "simulated"
-    settings, reference = (cli.settings_of(c) for c in (config, cli.published(config, PRESETS)))
-    session_report.write_everything(run, log, trained, session_report.About(settings, reference, real))
+    settings, reference = (
+        cli.settings_of(c, unused(config)) for c in (config, cli.published(config, PRESETS))
+    )
+    about = session_report.About(in_words(config.data), settings, reference, real)
+    session_report.write_everything(run, log, trained, about)
 
 
 def evaluate(run: RunDirectory, config: Config) -> None:

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import PyTree
 
-from experiments import cli
+from experiments import cli, run_report
 from experiments.entry import Entry
 from experiments.representation import autoencoding
 from experiments.representation.autoencoding import DataConfig, EvaluateConfig, System
@@ -148,6 +148,7 @@ def system(config: ModelConfig) -> System:
 def trained(config: Config, system: System, state: PyTree) -> autoencoding.Trained:
     """A stacked state with what evaluation needs to know about it."""
     return autoencoding.Trained(
+        title=run_report.titled(system.name, autoencoding.in_words(config.data)),
         system=system,
         state=state,
         keys=seeds.seed_keys(config.seed, config.seeds),

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from experiments import cli
+from experiments.run_report import of_file
 from train.data import ratings
 from train.data.generalisation import Split, read_split, strong, weak
 from train.data.ratings import Columns, Events
@@ -88,6 +89,21 @@ def open_data(config: DataConfig, protocol: Protocol) -> Data:
         split = weak(events.user, events.item, least=config.min_user_items)
     ids = [events.item_ids[int(i)] for i in split.items]
     return Data(split, ids, events.name, [*events.counts.lines(), *_left_out(split)])
+
+
+def in_words(config: DataConfig) -> str:
+    """What the data are, for titles."""
+    match config.source:
+        case "simulated":
+            return "simulated users"
+        case "tfds":
+            return f"{config.tfds_name} of TFDS"
+        case "movielens":
+            return of_file("MovieLens ratings", config.path)
+        case "split":
+            return of_file("the split", config.path)
+        case _:
+            return of_file("events", config.path)
 
 
 def read_events(config: DataConfig) -> Events:

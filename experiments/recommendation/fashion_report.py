@@ -1,7 +1,7 @@
 """The table, pictures and page of a comparison of visual recommenders."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,12 +13,13 @@ from experiments.recommendation import report
 from experiments.recommendation.fashion_measures import NAMES, Measured
 from experiments.recommendation.fashion_style import Style, agreements, style_section
 from experiments.recommendation.report import Ranked
+from experiments.run_report import titled
 from jaxmodels.visual_recommenders import Catalogue
 from train.data.fashion import FashionData
 from train.data.fashion_world import NAME as EMBEDDED
 from train.figures import Panel, bands
 from train.metrics.auc import Ties, of_cold_items, per_user
-from train.report import Picture, Section
+from train.report import Picture, Section, Settings
 from train.run_directory import RunDirectory
 from train.tables import Interval, Table
 
@@ -58,8 +59,9 @@ def write_everything(
     catalogue: Catalogue,
     measured: Measured,
     protocol: Protocol,
-    settings: Mapping[str, Any],
-    reference: Mapping[str, Any],
+    data_in_words: str,
+    settings: Settings,
+    reference: Settings,
 ) -> None:
     """results.json, figures, report.html; prints the comparison."""
     run.figures.mkdir(exist_ok=True)
@@ -81,7 +83,7 @@ def write_everything(
         sections.append(style_section(run.figures, data, style))
         results["neighbours"] = agreements(data, style)
     about = report.About(
-        title=f"Visual recommenders on {data.name}",
+        title=titled(" and ".join(NAMES[kind] for kind in measured.chosen), data_in_words),
         summary=[],
         notes=_notes(data, protocol),
         settings=settings,

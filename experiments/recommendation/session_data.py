@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from experiments import cli
+from experiments.run_report import of_file
 from train.data.sessions import (
     DAY,
     Counts,
@@ -61,6 +62,11 @@ class Log(NamedTuple):
     test: SessionLog
     counts: Counts
     name: str
+
+
+def in_words(config: DataConfig) -> str:
+    """What the data are, for titles."""
+    return "simulated sessions" if config.source == "simulated" else of_file("sessions", config.path)
 
 
 def open_log(config: DataConfig) -> Log:

@@ -1,7 +1,7 @@
 """The numbers, pictures, tables and page of a run of `gru4rec_sessions`."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.recommendation import report, serving, training
-from experiments.recommendation.report import Ranked
+from experiments.recommendation.report import Published, Ranked
 from experiments.recommendation.session_data import Log, number_stage
 from experiments.recommendation.session_training import (
     CRITERION,
@@ -19,6 +19,7 @@ from experiments.recommendation.session_training import (
     Trained,
     measure,
 )
+from experiments.run_report import titled
 from train.data.sessions import SessionData
 from train.figures.bands import Panel, bands
 from train.figures.loss_curves import Curve, curves
@@ -32,7 +33,7 @@ from train.metrics.session_baselines import (
 )
 from train.metrics.sessions import ranks, session_metrics
 from train.metrics_log import read_metrics
-from train.report import Picture, Section
+from train.report import Picture, Section, Settings
 from train.run_directory import RunDirectory, write_json
 from train.tables import Table
 
@@ -44,15 +45,21 @@ NAMES = {
     "top1": "GRU4Rec, TOP1",
 }
 PUBLISHED = {
-    "README, all of RSC15: cross-entropy": {
-        "recall@5": 0.4906,
-        "recall@10": 0.6218,
-        "recall@20": 0.7283,
-        "mrr@5": 0.2954,
-        "mrr@10": 0.3130,
-        "mrr@20": 0.3205,
-    },
-    "run script, all of RSC15: BPR-max": {"recall@20": 0.7261, "mrr@20": 0.3124},
+    "GRU4Rec, cross-entropy": Published(
+        "README of the official code",
+        "all of RSC15",
+        {
+            "recall@5": 0.4906,
+            "recall@10": 0.6218,
+            "recall@20": 0.7283,
+            "mrr@5": 0.2954,
+            "mrr@10": 0.3130,
+            "mrr@20": 0.3205,
+        },
+    ),
+    "GRU4Rec, BPR-max": Published(
+        "run script of the official code", "all of RSC15", {"recall@20": 0.7261, "mrr@20": 0.3124}
+    ),
 }
 """Of all of RSC15, from the repository of the official code."""
 LONGEST, ENOUGH = 12, 30
@@ -60,10 +67,11 @@ LONGEST, ENOUGH = 12, 30
 
 
 class About(NamedTuple):
-    """What the page says of the settings, and whether published numbers are of these data."""
+    """What the page says of data and settings, and whether published numbers are of a log like this one."""
 
-    settings: Mapping[str, Any]
-    reference: Mapping[str, Any]
+    data: str
+    settings: Settings
+    reference: Settings
     published: bool
 
 
@@ -89,7 +97,7 @@ def write_everything(run: RunDirectory, log: Log, trained: Sequence[Trained], ab
         models,
         [f"{name}@{n}" for n in reversed(judged.at) for name in ("recall", "mrr")],
         report.About(
-            title=f"Next items of sessions: {log.name}",
+            title=titled("GRU4Rec", about.data),
             summary=[_sizes(data)],
             notes=_notes(trained[0].system),
             settings=about.settings,

@@ -1,6 +1,6 @@
 """Settings and data of autoencoder experiments on images with known factors, and what they train."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar
@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, PyTree, UInt8
 
 from experiments import cli
+from experiments.run_report import of_file
 from train import devices
 from train.config import TrainConfig
 from train.data.files import DEFAULT_CACHE, open_shapes3d
@@ -18,6 +19,7 @@ from train.data.source import Source
 from train.data.split import Split, split_indices
 from train.errors import UserError
 from train.metrics.regressors import Regressor
+from train.report import Settings
 from train.steps.autoencoder import Autoencoder, AutoencoderState, Metrics
 from train.stored_state import Which
 from train.task import Task, TrainState
@@ -94,17 +96,13 @@ class System(Generic[Member]):
 class Trained:
     """A trained system of some seeds."""
 
+    title: str
     system: System[Any]
     state: PyTree
     keys: jax.Array
     first_seed: int
-    settings: Mapping[str, Any]
-    reference: Mapping[str, Any]
-
-    @property
-    def title(self) -> str:
-        """Of the report."""
-        return f"{self.system.name} on 3D Shapes"
+    settings: Settings
+    reference: Settings
 
     @property
     def step(self) -> int:
@@ -132,6 +130,13 @@ def check(data: DataConfig, evaluate: EvaluateConfig, train: TrainConfig) -> Non
     if evaluate.checkpoint == "best" and not train.evaluate_every:
         remedy = "give last, or a --train.evaluate-every above 0"
         raise UserError("--evaluate.checkpoint", "best", "needs evaluations", remedy)
+
+
+def in_words(config: DataConfig) -> str:
+    """What the data are, for titles."""
+    if config.source == "npz":
+        return of_file("images", config.path)
+    return "rendered 3D Shapes" if config.source == "procedural" else "3D Shapes"
 
 
 def open_data(config: DataConfig, evaluate: EvaluateConfig) -> tuple[Source, Split]:

@@ -1,7 +1,6 @@
 """Measuring an autoencoder run; its pictures, tables and page."""
 
 import math
-import shlex
 import sys
 import time
 from collections.abc import Mapping
@@ -17,13 +16,14 @@ from experiments import cli
 from experiments.representation.autoencoding import EvaluateConfig, Trained
 from experiments.representation.measures import all_scores, held_out_terms, reconstruction_quality
 from experiments.representation.view import View
+from experiments.run_report import write_run_report
 from train import devices
 from train.data.source import Source
 from train.data.split import Split
 from train.figures import Curve, curves, distance_scatter, heat_map, image_grid, latent_histograms
 from train.metrics.disentanglement import DESCRIPTIONS, Scores, describe
 from train.metrics_log import read_metrics
-from train.report import Picture, Report, Section, write_report
+from train.report import Picture, Report, Section
 from train.run_directory import RunDirectory, write_json
 from train.seeds import unstack
 from train.tables import Interval, Table, to_text
@@ -106,11 +106,10 @@ def write_everything(
         settings=trained.settings,
         reference=trained.reference,
         reference_name="paper preset",
-        environment={**run.environment, "run directory": run.path.name, "command": shlex.join(sys.argv)},
         notes=_notes(trained, source, split, results, config),
         sections=sections,
     )
-    write_report(run.report, report)
+    write_run_report(run, report)
 
 
 def _pictures(

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import cli
+from experiments.run_report import of_file, titled
 from experiments.stored_models import Names, Stored, own
 from experiments.synthesis import report as synthesis_report
 from experiments.synthesis.feature_networks import open_perceptual
@@ -214,7 +215,7 @@ def report(
     measured = measure(models, data, config.evaluate, config.seed)
     synthesis_report.write_everything(
         run,
-        experiment.title,
+        titled(experiment.title, in_words(config.data)),
         models,
         data,
         measured,
@@ -223,6 +224,16 @@ def report(
         cli.settings_of(config),
         cli.settings_of(cli.published(config, experiment.presets)),
     )
+
+
+def in_words(config: LayoutConfig) -> str:
+    """What the data are, for titles."""
+    if config.source == "embedded":
+        return "rendered scenes"
+    what = "layouts" if config.preset == "custom" else config.preset
+    if config.source == "packed":
+        return of_file(what, config.path)
+    return f"{what} of {'/'.join(config.images.parts[-2:])}" if config.images else what
 
 
 def evaluate_run(experiment: Experiment, run: RunDirectory, config: SynthesisConfig) -> None:

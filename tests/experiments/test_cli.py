@@ -6,7 +6,7 @@ import pathlib
 
 import pytest
 
-from experiments import cli, gwae_3dshapes
+from experiments import cli, gru4rec_sessions, gwae_3dshapes, mi_minimisation, multvae_movielens
 from train.errors import UserError
 
 
@@ -44,3 +44,18 @@ def test_help_reads_well(capsys):
     assert stop.value.code == 0
     text = capsys.readouterr().out
     assert "--model.latent-dim" in text and "--train.batch-size" in text and "Updates in all" in text
+
+
+@pytest.mark.parametrize(
+    ("experiment", "changes", "left_out"),
+    [
+        (gru4rec_sessions, {"losses": ("xe", "top1-max")}, {"bpr_max", "bpr", "top1"}),
+        (multvae_movielens, {"models": ("vae",)}, {"dae"}),
+        (multvae_movielens, {"models": ("dae", "vae")}, set()),
+        (mi_minimisation, {"parts": ("bottleneck",)}, {"gaussians", "estimates", "adaptation", "methods"}),
+    ],
+)
+def test_departures_tell_nothing_of_what_is_not_trained(experiment, changes, left_out):
+    config = dataclasses.replace(experiment.QUICK, **changes)
+    told = cli.settings_of(config, experiment.unused(config))
+    assert set(cli.settings_of(config)) - set(told) == left_out
