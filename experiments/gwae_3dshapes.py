@@ -198,7 +198,7 @@ def _title(model: ModelConfig) -> str:
     return "VAE" if model.objective == "vae" else f"beta-VAE (beta {model.beta:g})"
 
 
-def check(config: Config, device_count: int) -> None:
+def check(config: Config, device_count: int = 1) -> None:
     """Raises UserError for settings that can't be run."""
     cli.check(config)
     train_config.check(config.train, device_count)
