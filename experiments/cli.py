@@ -26,6 +26,7 @@ from train.loop import NonFiniteError
 from train.report import departures
 from train.run_directory import (
     RunDirectory,
+    check_outputs,
     check_resume,
     create_run,
     open_run,
@@ -108,7 +109,7 @@ def main(command: Callable[[Sequence[str]], None]) -> None:
     except OSError as error:  # of a file or folder that no reader or writer expected to be like this
         if error.filename is None:
             raise
-        _end(f"error: {error.filename} can't be used ({error.strerror}); look at it, or name another", 2)
+        _end(f"error: {error.filename} can't be used ({error.strerror}); move it away, or name another", 2)
 
 
 def _end(line: str, code: int) -> typing.NoReturn:
@@ -210,6 +211,7 @@ def training(run: RunDirectory, config: RunConfig) -> Iterator[RunDirectory]:
     previous = signal.signal(signal.SIGTERM, stop)
     try:
         with run.locked(), processes.watched(run), _nothing_left(run, new=config.resume is None):
+            check_outputs(run)
             kept = {field: run.config.get(field) for field in NOT_SETTINGS}
             yield update_config(run, {**to_json(config), **kept})
     except KeyboardInterrupt as request:
@@ -250,7 +252,8 @@ def find_devices() -> None:
         wanted = os.environ.get("JAX_PLATFORMS")
         if not wanted:
             raise
-        problem = f"none was found ({' '.join(str(error).split())[:120] or type(error).__name__})"
+        reason = " ".join(str(error).split())[:120]
+        problem = f"no such device was found{f' ({reason})' if reason else ''}"
         raise UserError("JAX_PLATFORMS", wanted, problem, "set it to cpu, or unset it") from error
 
 

@@ -14,7 +14,7 @@ import tyro
 
 from experiments import cli
 from train.errors import UserError
-from train.run_directory import open_run
+from train.run_directory import check_outputs, open_run
 
 
 def main(argv: Sequence[str]) -> None:
@@ -26,14 +26,16 @@ def main(argv: Sequence[str]) -> None:
         raise UserError(
             "RUN_DIR", " ".join(argv), "the first argument names no run", "give its directory first"
         )
-    run = open_run(Path(argv[0]), "RUN_DIR")
+    run = open_run(cli.absolute(Path(argv[0]), "RUN_DIR"), "RUN_DIR")
+    check_outputs(run)
     experiment = cli.load_experiment(run)
     saved = cli.from_json(experiment.Config, run.config)
     prog = f"python -m experiments.evaluate {argv[0]}"
     wanted = tyro.cli(type(saved.evaluate), default=saved.evaluate, prog=prog, args=list(argv[1:]))
     cli.cache_compilations()
+    cli.find_devices()
     try:
-        experiment.evaluate(run, replace(saved, evaluate=wanted))
+        experiment.evaluate(run, replace(saved, evaluate=cli.located(wanted, saved.evaluate)))
     except UserError as error:
         raise _as_said_here(error) from error
 

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
-_BEGIN = re.compile(r"coordination_?service|CoordinationService|distributed service detected")
-_LOST = re.compile(r"unhealthy|fatal error|leader task|PollForError|Polled an error")
+_BEGIN = re.compile(r"coordination[_ ]?service|CoordinationService|distributed service detected")
+_LOST = re.compile(r"unhealthy|Socket closed|fatal error|leader task|PollForError|Polled an error")
 
 
 def main() -> None:

@@ -60,5 +60,7 @@ def forgiving() -> Iterator[Forgiving]:
             yield output
         finally:
             output.flush()
+            sys.stdout, changed = before[0], sys.stderr is not errors
             errors.flush()
-            sys.stdout, sys.stderr = before
+            if not changed:  # by who sends it elsewhere for good
+                sys.stderr = before[1]

@@ -32,9 +32,10 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> pathlib.Pa
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         _remove(temporary)
         problem = f"can't be written ({getattr(error, 'strerror', None) or error})"
-        raise UserError(
-            "output file", target, problem, "free space there or choose another --run-dir"
-        ) from error
+        remedy = "free space there or choose another --run-dir"
+        if isinstance(error, IsADirectoryError | NotADirectoryError | FileExistsError):
+            remedy = "move what lies in its place away"
+        raise UserError("output file", target, problem, remedy) from error
     return target
 
 

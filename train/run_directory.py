@@ -170,6 +170,16 @@ def open_run(path: Path, field: str = "--resume") -> RunDirectory:
     return run
 
 
+def check_outputs(run: RunDirectory) -> None:
+    """Raises UserError where files and folders lie in each other's places: told before hours of work, not after."""
+    for path in (run.figures, run.path / "checkpoints"):
+        if path.exists() and not path.is_dir():
+            raise UserError("run directory", path, "is no folder", "move that file away")
+    for path in (run.report, run.path / "results.json", run.path / "metrics.jsonl"):
+        if path.is_dir():
+            raise UserError("run directory", path, "is a folder", "move that folder away")
+
+
 def remove_untrained(run: RunDirectory) -> None:
     """Removes a run in which nothing was trained: no checkpoint, no line of metrics. Others are left as they are."""
     checkpoints = (p for p in run.path.rglob("checkpoints/*/*") if p.name.isdigit())
@@ -312,6 +322,8 @@ def _lock(path: Path, held: contextlib.ExitStack) -> str:
     """Locks until the stack closes."""
     try:
         file = held.enter_context((path / _LOCK).open("a"))
+    except IsADirectoryError as error:
+        raise UserError("--run-dir", path, f"its {_LOCK} is a folder", "remove that folder") from error
     except OSError as error:
         raise _unwritable(path, error) from error
     try:
@@ -325,6 +337,8 @@ def _lock(path: Path, held: contextlib.ExitStack) -> str:
 
 
 def _unwritable(path: Path, error: OSError | ValueError) -> UserError:
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return UserError("--run-dir", _short(path), "is a file, or lies in one", "name another folder")
     problem = f"can't be written ({getattr(error, 'strerror', None) or error})"
     return UserError(
         "--run-dir", _short(path), problem, "free space there or choose a --run-dir that can be written"
