@@ -6,6 +6,7 @@ The flags are the run's own settings of evaluation, with the values that it was 
 `python -m experiments.evaluate RUN_DIR --help` lists them.
 """
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,8 @@ import tyro
 
 from experiments import cli
 from train.errors import UserError
-from train.run_directory import check_outputs, open_run
+from train.fingerprint import check_files
+from train.run_directory import RunDirectory, check_outputs, open_run
 
 
 def main(argv: Sequence[str]) -> None:
@@ -35,13 +37,21 @@ def main(argv: Sequence[str]) -> None:
     cli.cache_compilations()
     cli.find_devices()
     try:
+        check_files(run.files, cli.paths(saved))
         experiment.evaluate(run, replace(saved, evaluate=cli.located(wanted, saved.evaluate)))
     except UserError as error:
-        raise _as_said_here(error) from error
+        raise _as_said_here(error, run) from error
 
 
-def _as_said_here(error: UserError) -> UserError:
-    """The same error with this command's flags: those of an experiment are called --evaluate.something."""
+def _as_said_here(error: UserError, run: RunDirectory) -> UserError:
+    """The same error with this command's flags: those of an experiment are called --evaluate.something.
+
+    Those of the data are the run's own: a run is told of data that moved when it is continued.
+    """
+    if error.field.startswith("--data."):
+        command = f"python -m experiments.{run.experiment} --resume {shlex.quote(str(run.path))}"
+        remedy = f"where the data moved: {command} {error.field} PLACE"
+        return UserError(f"the run's {error.field}", error.value, error.problem, remedy)
 
     def here(text: str) -> str:
         return text.replace("--evaluate.", "--")

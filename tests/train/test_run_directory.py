@@ -102,7 +102,7 @@ def test_no_such_run(tmp_path: Path):
 @pytest.mark.parametrize("path", ["file", "file/below"])
 def test_a_place_that_cannot_be_written(tmp_path: Path, path: str):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"^--run-dir = .*can't be written .*choose a --run-dir"):
+    with pytest.raises(UserError, match=r"^--run-dir = .*is a file, or lies in one; name another folder"):
         create_run("e", {}, tmp_path / path)
     with pytest.raises(UserError, match="--run-dir"):
         create_run("e", {}, root=tmp_path / path)
