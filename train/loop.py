@@ -242,7 +242,10 @@ class _Loop(Generic[State]):
             raise self._not_finite(start + step + 1, name, self.first_seed + seed)
 
     def _not_finite(self, step: int, name: str, seed: int) -> NonFiniteError:
-        cause = cause_in(self.feed.chunk(self.step, 1))
+        try:
+            cause = cause_in(self.feed.chunk(self.step, 1))
+        except Exception:  # whatever the feed meets there, it is not what to tell now
+            cause = ""
         return NonFiniteError(step, name, seed, self.last.steps(), self.run, cause)
 
     def _evaluate(self, progress: Progress) -> bool:
