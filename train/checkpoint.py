@@ -271,7 +271,7 @@ def _check_same_leaves(where: Path, labels: host_state.Labels, abstract_state: A
     names = [name for name in {**saved, **wanted} if saved.get(name) != wanted.get(name)]
     if names:
         told = [f"{n} ({saved.get(n, 'absent')} there, {wanted.get(n, 'absent')} here)" for n in names]
-        problem = f"was saved with other settings, as these leaves show: {_first(told, 1)}"
+        problem = f"was saved with other settings, as these leaves show: {_first(told, 3)}"
         raise UserError(
             "checkpoint", where, problem, "use the settings it was saved with, or start a new run"
         )
