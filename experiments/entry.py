@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol
 
 from experiments import cli
+from experiments.cli import NotInstalled
+from experiments.settings import REMEDY
 from train.errors import UserError
 from train.run_directory import RunDirectory
 from train.stored_state import Which
@@ -31,6 +33,7 @@ class Entry(Generic[cli.Config]):
     Attributes:
       about: its line in the list of experiments.
       config: the class of its settings.
+      check: raises UserError for settings that can't be run.
       evaluate: measures a run again, with these settings of evaluation.
       stored_models: the models of a run by name, for `weights`; None where there is nothing to keep.
       load_autoencoder: for `encode` and `sample`; None where there are no images with codes.
@@ -39,6 +42,7 @@ class Entry(Generic[cli.Config]):
 
     about: cli.About
     config: type[cli.Config]
+    check: Callable[[cli.Config], None]
     evaluate: Callable[[RunDirectory, cli.Config], None]
     stored_models: Callable[[RunDirectory], dict[str, Stored]] | None = None
     load_autoencoder: Callable[[RunDirectory, Which], Trained] | None = None
@@ -46,16 +50,25 @@ class Entry(Generic[cli.Config]):
 
 
 def entry_of(run: RunDirectory) -> Entry[Any]:
-    """The experiment that made a run.
+    """The experiment that made a run, whose settings can be run.
 
     Raises:
-      UserError: this version has no such experiment.
+      UserError: this version has no such experiment, or config.json was altered.
     """
     if run.experiment not in cli.EXPERIMENTS:
         raise UserError(
             str(run.path), run.experiment, "is no experiment of this version", "use the one that made it"
         )
-    return entry_named(run.experiment)
+    entry = entry_named(run.experiment)
+    try:
+        entry.check(cli.from_json(entry.config, run.config))
+    except NotInstalled:
+        return entry  # what only the evaluation needs
+    except UserError as error:
+        field = error.field.removeprefix("--")
+        field = field if "config.json" in field else f"{field.replace('-', '_')} in config.json"
+        raise UserError(field, error.value, f"{error.problem} ({run.path})", REMEDY) from error
+    return entry
 
 
 def entry_named(name: str) -> Entry[Any]:

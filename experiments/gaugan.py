@@ -80,6 +80,11 @@ def evaluate(run: RunDirectory, config: Config) -> None:
     layout_synthesis.evaluate_run(experiment(), run, config)
 
 
+def check(config: Config) -> None:
+    """Raises UserError for settings that can't be run, whatever the data."""
+    layout_synthesis.check_settings(config)
+
+
 def stored_models(run: RunDirectory) -> dict[str, Stored]:
     """The networks of a run, for `experiments.weights`."""
     return layout_synthesis.stored_models(experiment(), run)
@@ -88,6 +93,7 @@ def stored_models(run: RunDirectory) -> dict[str, Stored]:
 ENTRY = Entry(
     about=ABOUT,
     config=Config,
+    check=check,
     evaluate=evaluate,
     stored_models=stored_models,
 )

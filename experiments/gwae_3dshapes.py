@@ -196,7 +196,7 @@ def evaluate(run: RunDirectory, config: Config) -> None:
     evaluate_and_report(run, model, source, split, config.evaluate)
 
 
-def check(config: Config, device_count: int) -> None:
+def check(config: Config, device_count: int = 1) -> None:
     """Raises UserError for settings that can't be run."""
     cli.check(config)
     train_config.check(config.train, device_count)
@@ -230,6 +230,7 @@ def check(config: Config, device_count: int) -> None:
 ENTRY = Entry(
     about=ABOUT,
     config=Config,
+    check=check,
     evaluate=evaluate,
     stored_models=stored_models,
     load_autoencoder=load_autoencoder,

@@ -256,7 +256,7 @@ def _check_training(config: Config) -> None:
             raise UserError("--evaluate.window", config.evaluate.window, problem, remedy)
 
 
-ENTRY = Entry(about=ABOUT, config=Config, evaluate=evaluate)
+ENTRY = Entry(about=ABOUT, config=Config, check=check, evaluate=evaluate)
 
 if __name__ == "__main__":
     cli.main(main)

@@ -305,7 +305,7 @@ def check_sizes(config: Config, data: Digits) -> None:
         raise UserError("--adaptation.channels", channels, problem, "give fewer blocks")
 
 
-ENTRY = Entry(about=ABOUT, config=Config, evaluate=evaluate)
+ENTRY = Entry(about=ABOUT, config=Config, check=check, evaluate=evaluate)
 
 if __name__ == "__main__":
     cli.main(main)

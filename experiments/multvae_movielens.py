@@ -225,6 +225,7 @@ def check(config: Config) -> None:
 ENTRY = Entry(
     about=ABOUT,
     config=Config,
+    check=check,
     evaluate=evaluate,
     stored_models=stored_models,
     load_recommender=load_recommender,

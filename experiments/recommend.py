@@ -9,6 +9,7 @@ training never saw are left out of a history, and a user with no others gets no 
 
 import csv
 import io
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,7 @@ def main(argv: Sequence[str]) -> None:
     writer.writerow(("user", "rank", "item", "score"))
     writer.writerows(recommend(model, histories, config.k))
     if config.out is None:
+        _check_printable(text.getvalue())
         print(text.getvalue(), end="", flush=True)
     else:
         try:
@@ -86,6 +88,18 @@ def main(argv: Sequence[str]) -> None:
         except UserError as error:  # it names a run's directory, which this file is not in
             raise UserError("--out", config.out, error.problem, "free space there or name another") from error
         cli.say(f"recommended to {len(histories.users)} users: {config.out}")
+
+
+def _check_printable(text: str) -> None:
+    """Raises UserError where names of items would be printed as others."""
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError as error:
+        name = ascii(text[error.start : error.end])
+        raise UserError(
+            "standard output", encoding, f"can't hold {name}", "write a file with --out"
+        ) from error
 
 
 def open_recommender(path: Path, which: Which, seed: int | None) -> Recommender:

@@ -122,6 +122,7 @@ def open_synthesiser(config: Config) -> tuple[Synthesiser, LayoutConfig]:
             "RUN_DIR", config.source, f"is a run of {run.experiment}, which has no layouts", remedy
         )
     layout = layout_synthesis.saved_layout(run)
+    layout_synthesis.check(saved.model, layout)
     state = layout_synthesis.load(run, saved, layout)
     index = runs.seed_index(config.run_seed, saved.seed, saved.seeds, "--run-seed")
     data = replace(saved.data, classes=layout.classes, dont_care=layout.dont_care)

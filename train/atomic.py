@@ -1,9 +1,13 @@
 """Files that are either absent, old or whole, never half written."""
 
+import contextlib
 import os
 import pathlib
+import re
 
 from train.errors import UserError
+
+_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> pathlib.Path:
@@ -25,17 +29,40 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> pathlib.Pa
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(content)
         temporary.replace(target)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         _remove(temporary)
-        problem = f"can't be written ({error.strerror or error})"
-        raise UserError(
-            "output file", target, problem, "free space there or choose another --run-dir"
-        ) from error
+        problem = f"can't be written ({getattr(error, 'strerror', None) or error})"
+        remedy = "free space there or choose another --run-dir"
+        if isinstance(error, IsADirectoryError | NotADirectoryError | FileExistsError):
+            remedy = "move what lies in its place away"
+        raise UserError("output file", target, problem, remedy) from error
     return target
+
+
+def sweep(folder: pathlib.Path) -> None:
+    """Removes the temporary files below a folder whose writers are gone: a kill in the midst of a write leaves one.
+
+    The caller holds the lock of the folder, so that no other host writes there.
+    """
+    for path in folder.rglob(".*.tmp"):
+        written = _TEMPORARY.fullmatch(path.name)
+        with contextlib.suppress(OSError):
+            if written and not _alive(int(written[1])):
+                path.unlink()
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True  # another user's
+    return process != os.getpid()  # ours is from a process of before that had the same number
 
 
 def _remove(path: pathlib.Path) -> None:
     try:
         path.unlink(missing_ok=True)
-    except OSError:
+    except (OSError, ValueError):
         return  # what made the write fail makes this fail too; the first error is the one to tell

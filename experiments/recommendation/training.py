@@ -239,7 +239,13 @@ def check(config: RunConfig) -> None:
     cli.check(config)
     check_data(config.data)
     check_evaluation(config.evaluate)
-    cli.check_least([("--epochs", config.epochs, 1), ("--train.steps", config.train.steps, 0)])
+    cli.check_least(
+        [
+            ("--epochs", config.epochs, 1),
+            ("--train.steps", config.train.steps, 0),
+            ("--train.batch-size", config.train.batch_size, 1),
+        ]
+    )
     # The models are small enough for every device, whether a batch divides over the devices or not.
     train_config.check(schedule(config.train, config.epochs, config.train.batch_size), devices=1)
 

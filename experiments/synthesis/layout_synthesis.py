@@ -1,6 +1,5 @@
 """Images from semantic layouts: what the experiments GauGAN and DAGAN share, from the flags to the report."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -25,6 +24,7 @@ from train.data.label_config import LayoutConfig, open_layouts
 from train.data.label_presets import PRESETS
 from train.data.layout_parts import LayoutData
 from train.errors import UserError
+from train.json_files import parse_json
 from train.layout import Layout
 from train.loop import fit
 from train.run_directory import RunDirectory, write_json
@@ -121,10 +121,7 @@ def open_data(config: SynthesisConfig, device_count: int = 1) -> LayoutData:
     Raises:
       UserError: the settings can't be run, or not on these data.
     """
-    cli.check(config)
-    cli.check_least([("--train.steps", config.train.steps, 0), ("--model.epochs", config.model.epochs, 0)])
-    remedy = "leave it out: the images are measured at the end, and by experiments.evaluate"
-    cli.refuse_validation(config.train, remedy)
+    check_settings(config)
     data = open_layouts(config.data)
     check(config.model, data.layout)
     if config.data.preset != "custom":
@@ -136,6 +133,14 @@ def open_data(config: SynthesisConfig, device_count: int = 1) -> LayoutData:
         problem = f"exceeds the {len(data.train)} training pairs"
         raise UserError("--train.batch-size", config.train.batch_size, problem, "give a smaller one")
     return data
+
+
+def check_settings(config: SynthesisConfig) -> None:
+    """Raises UserError for settings that can't be run, whatever the data."""
+    cli.check(config)
+    cli.check_least([("--train.steps", config.train.steps, 0), ("--model.epochs", config.model.epochs, 0)])
+    remedy = "leave it out: the images are measured at the end, and by experiments.evaluate"
+    cli.refuse_validation(config.train, remedy)
 
 
 def check_batch(model: GauGANConfig, size: int, layout: Layout) -> None:
@@ -256,6 +261,7 @@ def stored_models(experiment: Experiment, run: RunDirectory) -> dict[str, Stored
     """The networks of a run, with the official names where there are any."""
     config = cli.from_json(experiment.config, run.config)
     layout = saved_layout(run)
+    check(config.model, layout)
     # pix2pixHD's own names are not known here.
     official = Names(partial(export_official, config=config.model), insert_official)
     names = own() if config.model.generator == "pix2pixhd" else official
@@ -270,8 +276,10 @@ def saved_layout(run: RunDirectory) -> Layout:
       UserError: the run is of another kind, or damaged.
     """
     try:
-        content = json.loads((run.path / LAYOUT).read_text())
-        return Layout(**{**content, "names": tuple(content["names"])})
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        layout = cli.from_json(Layout, parse_json((run.path / LAYOUT).read_bytes()))
+        if min(layout.classes, layout.height, layout.width) < 1:
+            raise ValueError("sizes below 1")
+        return layout
+    except (OSError, ValueError, TypeError, UserError) as error:
         remedy = "give a run of gaugan or dagan"
         raise UserError("RUN_DIR", run.path, f"has no readable {LAYOUT}", remedy) from error

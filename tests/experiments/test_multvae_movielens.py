@@ -8,10 +8,11 @@ import subprocess
 import numpy as np
 import pytest
 
-from experiments import evaluate, multvae_movielens, recommend
+from experiments import cli, evaluate, mi_gaussian, multvae_movielens, recommend
 from experiments.recommendation.measures import BUCKETS, bucket_metric
 from tests.experiments.commands import run, said_on_failure, start, wait_for
 from train.errors import UserError
+from train.run_directory import create_run
 from train.steps.mult_vae import MultVAEConfig
 
 TINY = (
@@ -196,8 +197,6 @@ def test_published_settings_are_those_of_the_paper():
 
 
 def test_a_run_of_something_else_recommends_nothing(tmp_path, monkeypatch):
-    from train.run_directory import create_run
-
-    create_run("mi_gaussian", {}, tmp_path / "run")
+    create_run("mi_gaussian", cli.to_json(mi_gaussian.PRESETS["quick"]), tmp_path / "run")
     with pytest.raises(UserError, match="recommends nothing"):
         recommend.open_recommender(tmp_path / "run", "best", None)

@@ -42,7 +42,7 @@ def open_shapes3d(
     Raises:
       UserError: the source can't be opened, is not what it should be, or can't be cached.
     """
-    folder = pathlib.Path(cache_dir).expanduser()
+    folder = cache.place(pathlib.Path(cache_dir))
     match source:
         case "procedural":
             if path is not None:
