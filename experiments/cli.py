@@ -21,6 +21,7 @@ from train.config import TrainConfig
 from train.errors import UserError
 from train.interrupt import Interrupted
 from train.loop import NonFiniteError
+from train.npz_files import without_limit
 from train.report import departures
 from train.run_directory import RunDirectory, check_resume, create_run, open_run, update_config
 
@@ -89,7 +90,7 @@ class About:
 def main(command: Callable[[Sequence[str]], None]) -> None:
     """Runs a command on sys.argv; what a user can mend ends in one line and exit code 2."""
     try:
-        command(sys.argv[1:])
+        command(without_limit(sys.argv[1:]))
     except UserError as error:
         _end(f"error: {error}", 2)
     except Interrupted as stop:

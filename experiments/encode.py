@@ -1,7 +1,5 @@
 """Encodes images with a trained run: posterior means and log variances, of every seed."""
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from experiments import cli, runs
 from experiments.representation.view import View, open_trained
 from train.devices import on_one_device
 from train.errors import UserError
+from train.npz_files import read_npz
 from train.seeds import unstack
 from train.stored_state import Which
 
@@ -97,13 +96,7 @@ def _read_image(file: Path) -> UInt8[np.ndarray, "64 64 3"]:
 
 
 def _read_npz(path: Path) -> tuple[UInt8[np.ndarray, "n 64 64 3"], list[str]]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            images = archive["images"]
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise UserError(
-            "--input", path, f"can't be read ({error})", "give an npz with uint8 `images`"
-        ) from error
+    images = read_npz(path, "--input", ["images"], remedy="give an npz with uint8 `images`")["images"]
     if images.dtype != np.uint8 or images.shape[1:] != (SIZE, SIZE, 3) or len(images) == 0:
         found = f"{images.dtype} {list(images.shape)}"
         raise UserError("--input", path, f"`images` is {found}", f"give uint8 [n, {SIZE}, {SIZE}, 3]")

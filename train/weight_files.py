@@ -13,6 +13,7 @@ import numpy as np
 
 from train.atomic import write_atomically
 from train.errors import UserError
+from train.npz_files import read_npz
 from train.torch_files import read_torch
 
 _DTYPES = {
@@ -31,6 +32,7 @@ _DTYPES = {
     "BOOL": np.bool_,
 }
 _NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
+FIELD = "weight file"
 _DAMAGE = (
     *(ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, RuntimeError, MemoryError),
     *(zipfile.BadZipFile, zlib.error),
@@ -81,15 +83,11 @@ def write_state_dict(path: str | Path, arrays: Mapping[str, np.ndarray]) -> Path
 
 
 def _error(path: str | Path, problem: str, remedy: str) -> UserError:
-    return UserError("weight file", path, problem, remedy)
+    return UserError(FIELD, path, problem, remedy)
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    with path.open("rb") as stream:
-        file = np.load(stream, allow_pickle=False)
-        if isinstance(file, np.ndarray):
-            raise ValueError("it holds a single array without a name")
-        return {name: file[name] for name in file.files}
+    return read_npz(path, FIELD)
 
 
 def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
