@@ -31,7 +31,7 @@ from train.layout import Layout
 from train.run_directory import open_run
 from train.steps.gaugan_networks import GauGANConfig, check
 from train.steps.gaugan_weights import import_official
-from train.weight_files import ENDINGS, read_state_dict
+from train.weight_files import ENDINGS, read_weights
 
 READ = ("preset", "classes", "dont_care", "remap", "resize_mode", "load_size", "crop_size", "aspect_ratio")
 """Settings of the data that say what official weights are of."""
@@ -153,10 +153,10 @@ def _from_weights(config: Config) -> tuple[Synthesiser, LayoutConfig]:
     layout = Layout(preset.classes, preset.dont_care, instances, height, preset.crop_size)
     check(config.model, layout)
     layout_synthesis.check_upsampling(config.model, config.data)
-    dicts = split_networks(read_state_dict(config.source))
+    dicts = split_networks(read_weights(config.source, "RUN_DIR_OR_WEIGHTS"))
     dicts.pop("discriminator", None)
     if config.encoder is not None:
-        dicts["encoder"] = read_state_dict(config.encoder)
+        dicts["encoder"] = read_weights(config.encoder, "--encoder")
     if config.style is not None and "encoder" not in dicts:
         raise UserError("--style", config.style, "needs a style encoder", "name its weights by --encoder")
     try:

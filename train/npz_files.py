@@ -131,11 +131,14 @@ class NpzFile:
 
     def _check_inflation(self, name: str, size: int) -> None:
         self._inflated[name] = size
-        total = sum(self._inflated.values())
-        if total > INFLATION * self._size and total > _Limit.megabytes * 10**6:
-            millions = -(-total // 10**6)
-            problem = f"its {self._size:,} bytes inflate to {total:,} with array {shorten(name)}"
-            raise TooLargeError(problem, f"if it is meant so, give {FLAG} {millions}")
+        check_inflation(self._size, sum(self._inflated.values()), name)
+
+
+def check_inflation(size: int, total: int, name: str) -> None:
+    """Raises TooLargeError where a file of `size` bytes comes to `total` with the array, beyond both limits."""
+    if total > INFLATION * size and total > _Limit.megabytes * 10**6:
+        problem = f"its {size:,} bytes inflate to {total:,} with array {shorten(name)}"
+        raise TooLargeError(problem, f"if it is meant so, give {FLAG} {-(-total // 10**6)}")
 
 
 class TooLargeError(ValueError):
@@ -209,7 +212,7 @@ def read_npz(
 def listed(names: Sequence[str]) -> str:
     """The names, or the first of many, for a message."""
     more = f" and {len(names) - _SEVERAL} more" if len(names) > _SEVERAL else ""
-    return (", ".join(map(shorten, names[:_SEVERAL])) or "nothing") + more
+    return (", ".join(shorten(name, 30) for name in names[:_SEVERAL]) or "nothing") + more
 
 
 def shorten(text: object, length: int = 60) -> str:

@@ -71,7 +71,7 @@ def test_what_inflates_needs_the_flag(tmp_path):
         UserError, match=r"bytes inflate to 30,000,128 with array x; .* --max-inflated-mb 31$"
     ):
         read_npz(path, "--input")
-    with pytest.raises(UserError, match="--max-inflated-mb 31$"), open_npz(path, "--input") as file:
+    with pytest.raises(UserError, match=r"--max-inflated-mb 31$"), open_npz(path, "--input") as file:
         next(file.blocks("x", 10))
     assert without_limit(["run", "--max-inflated-mb", "31", "--k=3"]) == ["run", "--k=3"]
     assert read_npz(path, "--input")["x"].shape == ZEROS.shape
