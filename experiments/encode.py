@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from experiments import cli, runs
 from experiments.representation.view import View, open_trained
+from train.data.image_files import Encoded, UnreadableError, list_images, read_photo
 from train.devices import on_one_device
 from train.errors import UserError
 from train.npz_files import read_npz
@@ -65,14 +66,10 @@ def read_images(path: Path) -> tuple[UInt8[np.ndarray, "n 64 64 3"], list[str]]:
     Raises:
       UserError: there is nothing to read, or a file is no image.
     """
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         return _read_npz(path)
     if path.is_dir():
-        files = sorted(
-            file for file in path.iterdir() if file.suffix.lower() in Image.registered_extensions()
-        )
-        if not files:
-            raise UserError("--input", path, "holds no images", "give a folder of png or jpg files")
+        files = list_images(path, "--input")
     elif path.is_file():
         files = [path]
     else:
@@ -84,15 +81,13 @@ def read_images(path: Path) -> tuple[UInt8[np.ndarray, "n 64 64 3"], list[str]]:
 
 def _read_image(file: Path) -> UInt8[np.ndarray, "64 64 3"]:
     try:
-        with Image.open(file) as image:
-            rgb = image.convert("RGB")
-            if rgb.size != (SIZE, SIZE):
-                rgb = rgb.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
-            return np.asarray(rgb)
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError) as error:
-        raise UserError(
-            "--input", file, f"is no readable image ({error})", "remove or mend that file"
-        ) from error
+        rgb = read_photo(Encoded(str(file), file))
+    except UnreadableError as error:
+        problem = f"is no readable image ({error.reason})"
+        raise UserError("--input", file, problem, "remove or mend that file") from error
+    if rgb.size != (SIZE, SIZE):
+        rgb = rgb.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+    return np.asarray(rgb)
 
 
 def _read_npz(path: Path) -> tuple[UInt8[np.ndarray, "n 64 64 3"], list[str]]:

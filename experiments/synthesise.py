@@ -22,9 +22,10 @@ from experiments.synthesis import layout_synthesis
 from experiments.synthesis.layout_synthesis import SynthesisConfig
 from experiments.synthesis.synthesiser import Synthesiser
 from jaxmodels.torch_import.spade import split_networks
+from train.data.image_files import Encoded, UnreadableError, list_images, read_indices, read_photo
 from train.data.label_config import LayoutConfig, chosen, class_table
-from train.data.label_folders import SUFFIXES, natural
-from train.data.label_maps import ClassTable, Encoded, UnreadableError, read_indices, read_photo
+from train.data.label_folders import natural
+from train.data.label_maps import ClassTable
 from train.data.layout_parts import Batch
 from train.errors import UserError
 from train.layout import Layout
@@ -173,12 +174,7 @@ def list_maps(flag: str, folder: Path) -> list[Path]:
     Raises:
       UserError: there is no such folder, or no image in it.
     """
-    if not folder.is_dir():
-        raise UserError(flag, folder, "is no folder", "give the folder of the maps")
-    files = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
-    if not files:
-        raise UserError(flag, folder, "holds no image files", f"give PNG files, or {', '.join(SUFFIXES[1:])}")
-    return sorted(files, key=lambda path: natural(path.name))
+    return sorted(list_images(folder, flag), key=lambda path: natural(path.name))
 
 
 def check_out(config: Config, files: Sequence[Path]) -> None:
@@ -228,7 +224,9 @@ def _indices(flag: str, path: Path) -> Int[np.ndarray, "h w"]:
     try:
         return read_indices(Encoded(str(path), path), flag)
     except UnreadableError as error:
-        raise UserError(flag, path, "can't be read as an image", "remove or replace it") from error
+        raise UserError(
+            flag, path, f"can't be read as an image ({error.reason})", "remove or replace it"
+        ) from error
 
 
 def _stacked(flag: str, files: Sequence[Path], maps: Sequence[np.ndarray]) -> Int[np.ndarray, "n h w"]:
@@ -277,7 +275,8 @@ def style_of(synthesiser: Synthesiser, path: Path) -> Float[np.ndarray, "1 z"]:
     try:
         photo = read_photo(Encoded(str(path), path))
     except UnreadableError as error:
-        raise UserError("--style", path, "can't be read as an image", "give a PNG or JPEG file") from error
+        problem = f"can't be read as an image ({error.reason})"
+        raise UserError("--style", path, problem, "give a PNG or JPEG file") from error
     size = (synthesiser.layout.width, synthesiser.layout.height)
     pixels = np.asarray(photo.convert("RGB").resize(size, Image.Resampling.BICUBIC), np.uint8)
     return synthesiser.styles(pixels[None])

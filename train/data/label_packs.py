@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from train import npz_files
+from train.data.image_files import Encoded
 from train.data.label_folders import Triple
-from train.data.label_maps import Encoded
 from train.errors import UserError
 
 KINDS = ("label_png", "image_jpeg", "instance_png")

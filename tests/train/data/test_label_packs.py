@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.train.data.layout_files import write_folders, write_pack
-from train.data.label_maps import read_indices, read_photo
+from train.data.image_files import read_indices, read_photo
 from train.data.label_packs import open_pack
 from train.errors import UserError
 
