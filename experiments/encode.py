@@ -1,5 +1,6 @@
 """Encodes images with a trained run: posterior means and log variances, of every seed."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from PIL import Image
 
 from experiments import cli, runs
 from experiments.representation.view import View, open_trained
+from train.atomic import refuse_input, write_atomically
 from train.data.image_files import Encoded, UnreadableError, list_images, read_photo
 from train.devices import on_one_device
 from train.errors import UserError
@@ -39,24 +41,21 @@ def main(argv: Sequence[str]) -> None:
     config = runs.parse(Config, "encode", __doc__, argv)
     if not config.out.parent.is_dir():
         raise UserError("--out", config.out, "its folder does not exist", "make the folder first")
+    refuse_input(config.out, [config.input])
     images, names = read_images(config.input)
     trained = open_trained(config.run_dir, config.checkpoint)
     count = len(trained.keys)
     views = [View(trained.autoencoder, on_one_device(unstack(trained.state, i))) for i in range(count)]
     encoded = [view.encode(images) for view in views]
-    try:
-        with config.out.open("wb") as file:
-            np.savez(
-                file,
-                mean=np.stack([mu for mu, _ in encoded]),
-                logvar=np.stack([logvar for _, logvar in encoded]),
-                seeds=np.arange(trained.first_seed, trained.first_seed + count),
-                names=np.asarray(names),
-            )
-    except OSError as error:
-        raise UserError(
-            "--out", config.out, f"can't be written ({error.strerror})", "give a writable file"
-        ) from error
+    file = io.BytesIO()
+    np.savez(
+        file,
+        mean=np.stack([mu for mu, _ in encoded]),
+        logvar=np.stack([logvar for _, logvar in encoded]),
+        seeds=np.arange(trained.first_seed, trained.first_seed + count),
+        names=np.asarray(names),
+    )
+    write_atomically(config.out, file.getvalue(), "--out", "give a writable file")
     cli.say(f"encoded {len(images)} images with {count} seed(s): {config.out}")
 
 

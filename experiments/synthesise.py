@@ -180,7 +180,8 @@ def list_maps(flag: str, folder: Path) -> list[Path]:
 def check_out(config: Config, files: Sequence[Path]) -> None:
     """Raises UserError where writing would overwrite a map, or one image another."""
     for folder in (config.labels, config.instances):
-        if folder is not None and config.out.resolve() == folder.resolve():
+        same = folder is not None and config.out.exists() and folder.exists() and config.out.samefile(folder)
+        if folder is not None and (same or config.out.resolve() == folder.resolve()):
             raise UserError("--out", config.out, "is where the maps are", "give another folder")
     stems = [path.stem for path in files]
     twice = sorted({stem for stem in stems if stems.count(stem) > 1})

@@ -102,7 +102,7 @@ class NpzFile:
         """One array, in C order."""
         with self._open(name) as (stream, header):
             numbers = np.empty(math.prod(header.shape), header.dtype)
-            _fill(stream, memoryview(numbers.view(np.uint8)) if numbers.nbytes else memoryview(b""), name)
+            _fill(stream, numbers.view(np.uint8).data if numbers.nbytes else memoryview(b""), name)
         if header.fortran_order:
             return np.ascontiguousarray(numbers.reshape(header.shape[::-1]).T)
         return numbers.reshape(header.shape)
@@ -114,7 +114,7 @@ class NpzFile:
                 raise ValueError(f"array {shorten(name)} is in Fortran order")
             for start in range(0, header.shape[0], rows):
                 block = np.empty((min(rows, header.shape[0] - start), *header.shape[1:]), header.dtype)
-                _fill(stream, memoryview(block.reshape(-1).view(np.uint8)), name)
+                _fill(stream, block.reshape(-1).view(np.uint8).data, name)
                 yield block
 
     @contextlib.contextmanager

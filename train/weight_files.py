@@ -123,7 +123,8 @@ def write_state_dict(path: str | Path, arrays: Mapping[str, np.ndarray]) -> Path
         if array.dtype.newbyteorder("=") not in _NAMES:
             raise _error(path, f"array {name!r} is {array.dtype}", f"give arrays of {', '.join(_DTYPES)}")
         native[name] = array.astype(array.dtype.newbyteorder("="))
-    return write_atomically(Path(path).expanduser(), _WRITERS[ending](native))
+    content, remedy = _WRITERS[ending](native), "free space there or name another --out"
+    return write_atomically(Path(path).expanduser(), content, "--out", remedy)
 
 
 def _error(path: str | Path, problem: str, remedy: str) -> UserError:

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from train.atomic import write_atomically
+from train.atomic import refuse_input, write_atomically
 from train.errors import UserError
 
 
@@ -38,3 +38,17 @@ def test_a_file_where_a_folder_should_be_is_a_user_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="can't be written"):
         write_atomically(tmp_path / "file" / "below", b"x")
+
+
+def test_an_output_that_is_an_input_is_refused(tmp_path):
+    given = tmp_path / "in/a.csv"
+    given.parent.mkdir()
+    given.write_text("x")
+    (tmp_path / "symbolic.csv").symlink_to(given)
+    (tmp_path / "hard.csv").hardlink_to(given)
+    for out in (given, tmp_path / "symbolic.csv", tmp_path / "hard.csv", tmp_path / "in/../in/a.csv"):
+        with pytest.raises(UserError, match="--out"):
+            refuse_input(out, [given])
+    with pytest.raises(UserError, match="--out"):
+        refuse_input(tmp_path / "in/new.npz", [given.parent])
+    refuse_input(tmp_path / "new.csv", [given, given.parent])

@@ -175,16 +175,22 @@ def _to_indices(image: Image.Image) -> Int[np.ndarray, "h w"] | str:
     return np.rint(values * (largest / spread)).astype(np.int32)
 
 
+def _tile(image: Image.Image) -> object:
+    """Arguments of the decoder, which are known before pixels are decoded."""
+    tiles = getattr(image, "tile", None)
+    return tiles[0].args if tiles else None
+
+
 def _raw(image: Image.Image) -> str:
     """Pillow's name of how the file stores pixels, which is known before they are decoded."""
-    arguments = image.tile[0].args if image.tile else None
+    arguments = _tile(image)
     first = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
     return first if isinstance(first, str) else ""
 
 
 def _stored_largest(image: Image.Image) -> int | None:
     """The largest value that the file's format could hold; None where it says none."""
-    raw, arguments = _raw(image), image.tile[0].args if image.tile else None
+    raw, arguments = _raw(image), _tile(image)
     if image.format == "PPM" and isinstance(arguments, tuple) and len(arguments) > 1:
         return int(arguments[1])  # "maxval" of its header, spread by Pillow over 8 or 16 bits
     if raw in _BITS:
