@@ -82,7 +82,7 @@ def main(argv: Sequence[str]) -> None:
     if config.out is None:
         print(text.getvalue(), end="", flush=True)
     else:
-        content, remedy = text.getvalue().encode(), "free space there or name another --out"
+        content, remedy = text.getvalue().encode(), "free space there or name another"
         write_atomically(config.out, content, "--out", remedy)
         cli.say(f"recommended to {len(histories.users)} users: {config.out}")
 

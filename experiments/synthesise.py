@@ -7,6 +7,7 @@ With weights (.pth, .safetensors, .npz), --data.* and --model.* say of what data
 keep their size where the network can double to it; one with a style encoder makes images of its own size alone.
 """
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field, is_dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from experiments.synthesis import layout_synthesis
 from experiments.synthesis.layout_synthesis import SynthesisConfig
 from experiments.synthesis.synthesiser import Synthesiser
 from jaxmodels.torch_import.spade import split_networks
+from train.atomic import write_atomically
 from train.data.image_files import Encoded, UnreadableError, list_images, read_indices, read_photo
 from train.data.label_config import LayoutConfig, chosen, class_table
 from train.data.label_folders import natural
@@ -288,7 +290,9 @@ def write(out: Path, files: Sequence[Path], images: np.ndarray) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         for path, image in zip(files, images, strict=True):
-            Image.fromarray(image).save(out / f"{path.stem}.png")
+            png = io.BytesIO()
+            Image.fromarray(image).save(png, "PNG")
+            write_atomically(out / f"{path.stem}.png", png.getvalue(), "--out", "give a writable folder")
     except OSError as error:
         raise UserError(
             "--out", out, f"can't be written ({error.strerror})", "give a writable folder"

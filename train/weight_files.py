@@ -123,7 +123,7 @@ def write_state_dict(path: str | Path, arrays: Mapping[str, np.ndarray]) -> Path
         if array.dtype.newbyteorder("=") not in _NAMES:
             raise _error(path, f"array {name!r} is {array.dtype}", f"give arrays of {', '.join(_DTYPES)}")
         native[name] = array.astype(array.dtype.newbyteorder("="))
-    content, remedy = _WRITERS[ending](native), "free space there or name another --out"
+    content, remedy = _WRITERS[ending](native), "free space there or name another"
     return write_atomically(Path(path).expanduser(), content, "--out", remedy)
 
 
