@@ -22,6 +22,7 @@ from train.errors import UserError
 from train.fingerprint import check_files, fingerprints
 from train.interrupt import Interrupted
 from train.loop import NonFiniteError
+from train.npz_files import without_limit
 from train.report import departures
 from train.run_directory import (
     RunDirectory,
@@ -90,7 +91,7 @@ def main(command: Callable[[Sequence[str]], None]) -> None:
     try:
         first_seconds.over()
         with streams.forgiving() as output:
-            command(sys.argv[1:])
+            command(without_limit(sys.argv[1:]))
         if output.failure is not None:
             _end(
                 f"error: standard output can't be written ({output.failure.strerror}); files are complete", 1

@@ -20,7 +20,7 @@ import numpy as np
 from experiments import cli, runs
 from experiments.entry import entry_of
 from experiments.recommendation.serving import Recommender
-from train.atomic import write_atomically
+from train.atomic import refuse_input, write_atomically
 from train.data.ratings import Columns, read_csv
 from train.data.text_tables import separator_of
 from train.errors import UserError
@@ -65,6 +65,8 @@ def main(argv: Sequence[str]) -> None:
         raise UserError("--out", config.out, "is a folder", "name a file in it")
     if config.out is not None and not config.out.parent.is_dir():
         raise UserError("--out", config.out, "its folder does not exist", "make the folder first")
+    if config.out is not None:
+        refuse_input(config.out, [config.user_history])
     model = open_recommender(config.run_dir, config.checkpoint, config.seed)
     histories = read_histories(config.user_history, model.item_ids)
     if histories.unknown_items:
@@ -83,10 +85,8 @@ def main(argv: Sequence[str]) -> None:
         _check_printable(text.getvalue())
         print(text.getvalue(), end="", flush=True)
     else:
-        try:
-            write_atomically(config.out, text.getvalue().encode())
-        except UserError as error:  # it names a run's directory, which this file is not in
-            raise UserError("--out", config.out, error.problem, "free space there or name another") from error
+        content, remedy = text.getvalue().encode(), "free space there or name another"
+        write_atomically(config.out, content, "--out", remedy)
         cli.say(f"recommended to {len(histories.users)} users: {config.out}")
 
 

@@ -7,6 +7,7 @@ With weights (.pth, .safetensors, .npz), --data.* and --model.* say of what data
 keep their size where the network can double to it; one with a style encoder makes images of its own size alone.
 """
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field, is_dataclass, replace
 from pathlib import Path
@@ -23,16 +24,18 @@ from experiments.synthesis import layout_synthesis
 from experiments.synthesis.layout_synthesis import SynthesisConfig
 from experiments.synthesis.synthesiser import Synthesiser
 from jaxmodels.torch_import.spade import split_networks
+from train.atomic import write_atomically
+from train.data.image_files import Encoded, UnreadableError, list_images, read_indices, read_photo
 from train.data.label_config import LayoutConfig, chosen, class_table
-from train.data.label_folders import SUFFIXES, natural
-from train.data.label_maps import ClassTable, Encoded, UnreadableError, read_indices, read_photo
+from train.data.label_folders import natural
+from train.data.label_maps import ClassTable
 from train.data.layout_parts import Batch
 from train.errors import UserError
 from train.layout import Layout
 from train.run_directory import open_run
 from train.steps.gaugan_networks import GauGANConfig, check
 from train.steps.gaugan_weights import import_official
-from train.weight_files import ENDINGS, read_state_dict
+from train.weight_files import ENDINGS, read_weights
 
 READ = ("preset", "classes", "dont_care", "remap", "resize_mode", "load_size", "crop_size", "aspect_ratio")
 """Settings of the data that say what official weights are of."""
@@ -155,10 +158,10 @@ def _from_weights(config: Config) -> tuple[Synthesiser, LayoutConfig]:
     layout = Layout(preset.classes, preset.dont_care, instances, height, preset.crop_size)
     check(config.model, layout)
     layout_synthesis.check_upsampling(config.model, config.data)
-    dicts = split_networks(read_state_dict(config.source))
+    dicts = split_networks(read_weights(config.source, "RUN_DIR_OR_WEIGHTS"))
     dicts.pop("discriminator", None)
     if config.encoder is not None:
-        dicts["encoder"] = read_state_dict(config.encoder)
+        dicts["encoder"] = read_weights(config.encoder, "--encoder")
     if config.style is not None and "encoder" not in dicts:
         raise UserError("--style", config.style, "needs a style encoder", "name its weights by --encoder")
     try:
@@ -175,18 +178,14 @@ def list_maps(flag: str, folder: Path) -> list[Path]:
     Raises:
       UserError: there is no such folder, or no image in it.
     """
-    if not folder.is_dir():
-        raise UserError(flag, folder, "is no folder", "give the folder of the maps")
-    files = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
-    if not files:
-        raise UserError(flag, folder, "holds no image files", f"give PNG files, or {', '.join(SUFFIXES[1:])}")
-    return sorted(files, key=lambda path: natural(path.name))
+    return sorted(list_images(folder, flag), key=lambda path: natural(path.name))
 
 
 def check_out(config: Config, files: Sequence[Path]) -> None:
     """Raises UserError where writing would overwrite a map, or one image another."""
     for folder in (config.labels, config.instances):
-        if folder is not None and config.out.resolve() == folder.resolve():
+        same = folder is not None and config.out.exists() and folder.exists() and config.out.samefile(folder)
+        if folder is not None and (same or config.out.resolve() == folder.resolve()):
             raise UserError("--out", config.out, "is where the maps are", "give another folder")
     stems = [path.stem for path in files]
     twice = sorted({stem for stem in stems if stems.count(stem) > 1})
@@ -230,7 +229,9 @@ def _indices(flag: str, path: Path) -> Int[np.ndarray, "h w"]:
     try:
         return read_indices(Encoded(str(path), path), flag)
     except UnreadableError as error:
-        raise UserError(flag, path, "can't be read as an image", "remove or replace it") from error
+        raise UserError(
+            flag, path, f"can't be read as an image ({error.reason})", "remove or replace it"
+        ) from error
 
 
 def _stacked(flag: str, files: Sequence[Path], maps: Sequence[np.ndarray]) -> Int[np.ndarray, "n h w"]:
@@ -279,7 +280,8 @@ def style_of(synthesiser: Synthesiser, path: Path) -> Float[np.ndarray, "1 z"]:
     try:
         photo = read_photo(Encoded(str(path), path))
     except UnreadableError as error:
-        raise UserError("--style", path, "can't be read as an image", "give a PNG or JPEG file") from error
+        problem = f"can't be read as an image ({error.reason})"
+        raise UserError("--style", path, problem, "give a PNG or JPEG file") from error
     size = (synthesiser.layout.width, synthesiser.layout.height)
     pixels = np.asarray(photo.convert("RGB").resize(size, Image.Resampling.BICUBIC), np.uint8)
     return synthesiser.styles(pixels[None])
@@ -290,7 +292,9 @@ def write(out: Path, files: Sequence[Path], images: np.ndarray) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         for path, image in zip(files, images, strict=True):
-            Image.fromarray(image).save(out / f"{path.stem}.png")
+            png = io.BytesIO()
+            Image.fromarray(image).save(png, "PNG")
+            write_atomically(out / f"{path.stem}.png", png.getvalue(), "--out", "give a writable folder")
     except OSError as error:
         raise UserError(
             "--out", out, f"can't be written ({error.strerror})", "give a writable folder"

@@ -29,7 +29,7 @@ from train.atomic import write_atomically
 from train.errors import UserError
 from train.run_directory import RunDirectory, create_run, open_run
 from train.stored_state import Which, load_state, save_state
-from train.weight_files import read_state_dict, write_state_dict
+from train.weight_files import read_weights, write_state_dict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +159,7 @@ def read_parts(files: Sequence[Path]) -> dict[str, np.ndarray]:
         raise UserError("--weights", None, "names no file", "give --weights FILE")
     arrays: dict[str, np.ndarray] = {}
     for file in files:
-        more = read_state_dict(file)
+        more = read_weights(file, "--weights")
         if twice := sorted(set(arrays) & set(more)):
             remedy = "give files of different networks"
             raise UserError("--weights", file, f"holds {twice[0]}, as a file before it does", remedy)

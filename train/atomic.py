@@ -4,18 +4,35 @@ import contextlib
 import os
 import pathlib
 import re
+from collections.abc import Iterable
 
 from train.errors import UserError
 
 _TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
 
 
-def write_atomically(path: str | os.PathLike[str], content: bytes) -> pathlib.Path:
+def refuse_input(out: pathlib.Path, inputs: Iterable[pathlib.Path], flag: str = "--out") -> None:
+    """Raises UserError where what is to be written is also read: by name, by a link, or in one of the folders."""
+    for given in inputs:
+        there = given.exists() and out.exists() and given.samefile(out)
+        inside = given.is_dir() and out.resolve().parent == given.resolve()
+        if there or inside or given.resolve() == out.resolve():
+            raise UserError(flag, out, f"is in or is {given}, which is read", "name another place")
+
+
+def write_atomically(
+    path: str | os.PathLike[str],
+    content: bytes,
+    field: str = "output file",
+    remedy: str = "free space there or choose another --run-dir",
+) -> pathlib.Path:
     """Writes a small file through a temporary neighbour and a rename; a reader never sees half of it.
 
     Args:
       path: where to; missing folders are made.
       content: the bytes of the whole file.
+      field: what the user calls the file, for the error.
+      remedy: what the user can do, for the error.
 
     Returns:
       The path.
@@ -32,10 +49,9 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> pathlib.Pa
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         _remove(temporary)
         problem = f"can't be written ({getattr(error, 'strerror', None) or error})"
-        remedy = "free space there or choose another --run-dir"
         if isinstance(error, IsADirectoryError | NotADirectoryError | FileExistsError):
             remedy = "move what lies in its place away"
-        raise UserError("output file", target, problem, remedy) from error
+        raise UserError(field, target, problem, remedy) from error
     return target
 
 

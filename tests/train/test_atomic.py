@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from train.atomic import sweep, write_atomically
+from train.atomic import refuse_input, sweep, write_atomically
 from train.errors import UserError
 
 
@@ -59,3 +59,17 @@ def test_what_a_killed_writer_left_is_swept(tmp_path):
         path.write_bytes(b"half")
     sweep(tmp_path)
     assert not left.exists() and all(path.exists() for path in others)
+
+
+def test_an_output_that_is_an_input_is_refused(tmp_path):
+    given = tmp_path / "in/a.csv"
+    given.parent.mkdir()
+    given.write_text("x")
+    (tmp_path / "symbolic.csv").symlink_to(given)
+    (tmp_path / "hard.csv").hardlink_to(given)
+    for out in (given, tmp_path / "symbolic.csv", tmp_path / "hard.csv", tmp_path / "in/../in/a.csv"):
+        with pytest.raises(UserError, match="--out"):
+            refuse_input(out, [given])
+    with pytest.raises(UserError, match="--out"):
+        refuse_input(tmp_path / "in/new.npz", [given.parent])
+    refuse_input(tmp_path / "new.csv", [given, given.parent])

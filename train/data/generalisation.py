@@ -2,8 +2,6 @@
 
 import itertools
 import pathlib
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -14,6 +12,7 @@ from scipy.sparse import csr_array
 
 from train.data.interactions import from_pairs, pairs, row_lengths, size
 from train.errors import UserError
+from train.npz_files import read_npz
 
 STRONG_SEED, WEAK_SEED = 98765, 20141119
 """Those of the official code of Liang et al. and of CDAE."""
@@ -211,16 +210,7 @@ def read_split(path: str | pathlib.Path, protocol: Literal["strong", "weak"]) ->
 
 def _read_arrays(path: pathlib.Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     """Arrays of an npz, whose first ones are integers [n, 2] of numbers that the last one allows."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            missing = [name for name in names if name not in archive.files]
-            if missing:
-                problem = f"has no array {missing[0]!r} (it holds {', '.join(archive.files)})"
-                raise UserError("--data.path", path, problem, f"save {', '.join(names)}")
-            arrays = {name: archive[name] for name in names}
-    except (OSError, ValueError, TypeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        remedy = "give an npz that holds a split"
-        raise UserError("--data.path", path, f"is no readable npz file ({error})", remedy) from error
+    arrays = read_npz(path, "--data.path", names, remedy=f"give an npz with {', '.join(names)}")
     if arrays[names[-1]].ndim != 1:
         problem = f"{names[-1]!r} has {arrays[names[-1]].ndim} dimensions, not one"
         raise UserError("--data.path", path, problem, "save one id for each item")

@@ -6,8 +6,6 @@ What can't be an event is one `UserError`; what is left out is counted, and the 
 import dataclasses
 import pathlib
 import re
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from train import npz_files
 from train.data.text_tables import (
     Columns,
     Ids,
@@ -208,14 +207,11 @@ def read_npz(path: str | pathlib.Path, array: str = "triples") -> Events:
       UserError: it can't be read, or has no such array.
     """
     file = _existing(pathlib.Path(path).expanduser())
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            if array not in archive.files:
-                problem = f"has no array {array!r} (it holds {', '.join(archive.files)})"
-                raise bad_file(file, problem, "name it with --data.array")
-            rows = archive[array]
-    except (OSError, ValueError, TypeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise bad_file(file, f"is no readable npz file ({first_line(error)})", "copy it again") from error
+    with npz_files.open_npz(file, "--data.path") as archive:
+        if array not in archive:
+            problem = f"has no array {array!r} (it holds {npz_files.listed(archive.names)})"
+            raise bad_file(file, problem, "name it with --data.array")
+        rows = archive.read(array)
     if rows.ndim != 2 or not 2 <= rows.shape[1] <= 4 or rows.dtype.kind not in "iu":
         problem = f"{array!r} is {rows.dtype}{list(rows.shape)}, not integers [n, 2 to 4]"
         raise bad_file(file, problem, "save rows of user, item, rating, time")

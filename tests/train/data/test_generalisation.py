@@ -120,7 +120,7 @@ def test_too_little_is_one_clear_error(call, expected):
 
 def test_bad_split_files_are_named(tmp_path):
     path = tmp_path / "split.npz"
-    with pytest.raises(UserError, match=r"split\.npz.*no readable"):
+    with pytest.raises(UserError, match=r"split\.npz.*not a readable"):
         read_split(path, "weak")
     np.savez(path, train=np.zeros((3, 2), int), item_ids=np.arange(2))
     with pytest.raises(UserError, match="no array 'test'"):
@@ -133,7 +133,7 @@ def test_bad_split_files_are_named(tmp_path):
         read_split(path, "weak")
     with path.open("wb") as file:
         np.save(file, np.zeros(3))
-    with pytest.raises(UserError, match=r"split\.npz.*no readable"):
+    with pytest.raises(UserError, match=r"split\.npz.*not a readable"):
         read_split(path, "weak")
 
 

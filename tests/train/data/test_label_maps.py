@@ -1,74 +1,14 @@
-"""Decoding of indices and photos, unknown pixels, remap tables; each mistake by name."""
+"""Unknown pixels and remap tables; each mistake by name."""
 
-import io
 import json
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from train.data.label_maps import (
-    ClassTable,
-    Encoded,
-    UnreadableError,
-    minus_one,
-    read_indices,
-    read_photo,
-    read_remap,
-)
+from train.data.label_maps import ClassTable, minus_one, read_remap
 from train.errors import UserError
 
 VALUES = np.array([[0, 1], [2, 255]])
-
-
-def encoded(image: Image.Image, kind: str = "PNG") -> Encoded:
-    stream = io.BytesIO()
-    image.save(stream, kind)
-    return Encoded("x.png", stream.getvalue())
-
-
-def indices(image: Image.Image, kind: str = "PNG") -> np.ndarray:
-    return read_indices(encoded(image, kind), "--data.labels")
-
-
-@pytest.mark.parametrize(("dtype", "kind"), [(np.uint8, "PNG"), (np.uint16, "PNG"), (np.int32, "TIFF")])
-def test_bits(dtype, kind):
-    values = np.minimum(np.array([[0, 1, 255], [256, 40_000, 70_000]]), np.iinfo(dtype).max).astype(dtype)
-    found = indices(Image.fromarray(values), kind)
-    assert found.dtype == np.int32
-    np.testing.assert_array_equal(found, values)
-
-
-def test_a_palette_image_is_its_indices_and_one_bit_is_0_and_1():
-    palette = Image.fromarray(VALUES.astype(np.uint8), "L").convert("L")
-    palette.putpalette(np.random.default_rng(0).integers(0, 256, 768).tolist())
-    assert palette.mode == "P"
-    np.testing.assert_array_equal(indices(palette), VALUES)
-    np.testing.assert_array_equal(indices(Image.fromarray(VALUES > 1)), VALUES > 1)
-
-
-def test_photos_become_rgb(tmp_path):
-    for mode in ("L", "RGBA", "CMYK"):
-        path = tmp_path / f"{mode}.tif"
-        Image.new(mode, (3, 2)).save(path)
-        photo = read_photo(Encoded(str(path), path))
-        assert photo.mode == "RGB" and photo.size == (3, 2)
-
-
-def test_colours_are_no_classes():
-    with pytest.raises(UserError, match=r"--data.labels = x.png: .*colour image \(RGB\).*palette"):
-        indices(Image.new("RGB", (2, 2)))
-
-
-@pytest.mark.parametrize("damage", ["cut", "text", "empty", "missing"])
-def test_what_cannot_be_read(tmp_path, damage):
-    path = tmp_path / "x.jpg"
-    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
-    Image.fromarray(noise).save(path)
-    content = {"cut": path.read_bytes()[:2000], "text": b"no image", "empty": b""}.get(damage)
-    path.unlink() if content is None else path.write_bytes(content)
-    with pytest.raises(UnreadableError, match=r"x.jpg: ."):
-        read_photo(Encoded("x.jpg", path))
 
 
 def test_unknown_pixels():

@@ -170,10 +170,10 @@ def test_other_bad_files(tmp_path):
         read_npz(tmp_path / "events.npz")
     with pytest.raises(UserError, match=r"no array 'rows' \(it holds triples\)"):
         read_npz(tmp_path / "events.npz", "rows")
-    with pytest.raises(UserError, match="no readable npz"):
+    with pytest.raises(UserError, match="not a readable npz"):
         read_npz(tmp_path / "events.csv")
     np.save(tmp_path / "array.npy", np.zeros((3, 2), int))
-    with pytest.raises(UserError, match=r"array\.npy.*no readable npz"):
+    with pytest.raises(UserError, match=r"array\.npy.*not a readable npz"):
         read_npz(tmp_path / "array.npy")
 
 
