@@ -10,8 +10,8 @@ from experiments import cli
 from train.data.sessions import (
     DAY,
     Counts,
-    SessionData,
     Layout,
+    SessionData,
     SessionLog,
     filter_log,
     in_order,
