@@ -8,7 +8,6 @@ chooses a model's penalty and, for each seed, its number of updates; nothing is 
 three seeds. The embedded data are `shapes3d-procedural-fashion`: rendered items and simulated users.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,6 +33,7 @@ from train.data import fashion
 from train.data.fashion import FashionData
 from train.data.fashion_world import fashion_world
 from train.errors import UserError
+from train.json_records import read_record
 from train.loop import fit
 from train.metrics.auc import COLD, Ties
 from train.run_directory import RunDirectory
@@ -254,7 +254,7 @@ def load_recommender(run: RunDirectory, which: Which, seed: int | None = None) -
       seed: of those of the run; the first for None.
 
     Raises:
-      UserError: the run has no results yet.
+      UserError: the run has no results yet, or they name no training of it.
     """
     config = cli.from_json(Config, run.config)
     data = open_data(config.data)
@@ -280,14 +280,13 @@ def chosen_stage(run: RunDirectory, config: Config) -> str:
     """The training that validation chose, the only one where there is one.
 
     Raises:
-      UserError: the run has no results yet.
+      UserError: the run has no results yet, or they name no training of it.
     """
-    if len(stages(config)) == 1:
-        return next(iter(stages(config)))
-    try:
-        return json.loads((run.path / "results.json").read_text())["chosen"]
-    except (OSError, KeyError, ValueError) as error:
-        raise UserError(str(run.path), "results.json", "is not there or damaged", "finish the run") from error
+    names = list(stages(config))
+    if len(names) == 1:
+        return names[0]
+    remedy = "finish the run by --resume, or write the results again by evaluate"
+    return read_record(run.path / "results.json", "RUN_DIR", run.path, remedy).text("chosen", names)
 
 
 def stored_models(run: RunDirectory) -> dict[str, Stored]:

@@ -22,7 +22,7 @@ from experiments.entry import entry_of
 from experiments.recommendation.serving import Recommender
 from train.atomic import refuse_input, write_atomically
 from train.data.ratings import Columns, read_csv
-from train.data.text_tables import separator_of
+from train.data.table_files import TableFile, header_of
 from train.errors import UserError
 from train.run_directory import open_run
 from train.stored_state import Which
@@ -55,6 +55,7 @@ class Histories(NamedTuple):
     items: list[list[int]]
     unknown_items: int
     without_items: list[str]
+    without_id: int
 
 
 def main(argv: Sequence[str]) -> None:
@@ -69,6 +70,8 @@ def main(argv: Sequence[str]) -> None:
         refuse_input(config.out, [config.user_history])
     model = open_recommender(config.run_dir, config.checkpoint, config.seed)
     histories = read_histories(config.user_history, model.item_ids)
+    if histories.without_id:
+        cli.say(f"{histories.without_id} lines left out: they have no user or no item")
     if histories.unknown_items:
         cli.say(f"{histories.unknown_items} events left out: training never saw their items")
     if histories.without_items:
@@ -122,10 +125,9 @@ def read_histories(path: Path, item_ids: Sequence[str]) -> Histories:
     Raises:
       UserError: it can't be read, or lacks a column.
     """
-    try:
-        events = read_csv(path, _columns(path))
-    except UserError as error:  # the reader names the flag of the data of a training
-        raise UserError("--user-history", path, error.problem, error.remedy) from error
+    wanted = "give a header: user,item or user,item,time"
+    file = TableFile(path.expanduser(), "--user-history", columns=wanted, header=wanted)
+    events = read_csv(file, Columns(time="time" if "time" in header_of(file)[0] else ""))
     place = {name: number for number, name in enumerate(item_ids)}
     number = np.asarray([place.get(name, -1) for name in events.item_ids])[events.item]
     time = np.arange(len(number)) if events.time is None else events.time
@@ -140,22 +142,8 @@ def read_histories(path: Path, item_ids: Sequence[str]) -> Histories:
         [histories[user] for user in known],
         int((number < 0).sum()),
         [name for user, name in enumerate(events.user_ids) if not histories[user]],
+        events.counts.without_id,
     )
-
-
-def _columns(path: Path) -> Columns:
-    try:
-        with path.open(encoding="utf-8-sig", errors="replace") as lines:
-            head = lines.readline()
-    except OSError as error:
-        raise UserError(
-            "--user-history", path, f"can't be read ({error.strerror})", "name a CSV file"
-        ) from error
-    names = [name.strip() for name in next(csv.reader([head], delimiter=separator_of(head)), [])]
-    if missing := [name for name in ("user", "item") if name not in names]:
-        problem = f"has no column {missing[0]!r}, only {', '.join(names)}"
-        raise UserError("--user-history", path, problem, "give a header: user,item or user,item,time")
-    return Columns(time="time" if "time" in names else "")
 
 
 def recommend(model: Recommender, histories: Histories, k: int) -> Iterator[tuple[str, int, str, str]]:

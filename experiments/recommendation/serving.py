@@ -1,6 +1,5 @@
 """What a run on users x items left: the catalogue of its items, its models from the checkpoints, and serving them."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -24,11 +23,13 @@ from experiments.runs import seed_index
 from experiments.stored_models import Names, Stored
 from train import item_shards, seeds
 from train.data.interactions import size
-from train.errors import UserError
+from train.json_records import read_record
 from train.run_directory import RunDirectory, write_json
 from train.stored_state import Which, load_state
 
 CATALOGUE = "catalogue.json"
+MOST_DEVICES = 2**16
+"""Over which items may have been divided, each device having at most one column that is none."""
 
 
 class Recommender(NamedTuple):
@@ -67,14 +68,15 @@ def read_catalogue(run: RunDirectory) -> Catalogue:
     """The inverse.
 
     Raises:
-      UserError: it isn't there.
+      UserError: it isn't there, or was altered to something impossible.
     """
-    try:
-        content = json.loads((run.path / CATALOGUE).read_text())
-        return Catalogue(content["items"], content["users"], content.get("width", len(content["items"])))
-    except (OSError, ValueError, KeyError) as error:
-        problem = f"its {CATALOGUE} can't be read ({type(error).__name__})"
-        raise UserError("RUN_DIR", run.path, problem, "train it again, or copy that file again") from error
+    remedy = "train it again, or copy that file again"
+    record = read_record(run.path / CATALOGUE, "RUN_DIR", run.path, remedy)
+    items = record.texts("items", least=1)
+    width = (
+        record.whole("width", len(items), len(items) + MOST_DEVICES) if "width" in record.content else None
+    )
+    return Catalogue(items, record.whole("users", 1), len(items) if width is None else width)
 
 
 def load(

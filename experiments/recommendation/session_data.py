@@ -4,11 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 from experiments import cli
 from experiments.run_report import of_file
 from train.data.sessions import (
     DAY,
     Counts,
+    Layout,
     SessionData,
     SessionLog,
     filter_log,
@@ -37,7 +40,10 @@ class DataConfig:
     item_column: str = "ItemId"
     """csv, parquet: the column of items."""
     time_column: str = "Time"
-    """csv, parquet: the column of times, in seconds."""
+    """csv, parquet: the column of times: seconds, milliseconds or smaller since 1970, or ISO 8601."""
+    layout: Layout = "named"
+    """csv: `named` has a header with those columns; `yoochoose` (no header, ISO times) and `diginetica` (semicolons, a
+    date beside the milliseconds of the day) are those logs as they were published."""
     array: str = "train_full"
     """npz: the array of rows."""
     test: str = ""
@@ -85,6 +91,10 @@ def open_log(config: DataConfig) -> Log:
     if not len(log.time):
         remedy = "give a longer log, or lower --data.min-item and --data.min-session"
         raise UserError("--data.path", config.path, "has no events left behind the filters", remedy)
+    if np.ptp(log.time) <= DAY:
+        problem = f"its times span {np.ptp(log.time):,.0f} s, so the last day is all of it"
+        remedy = "give times in seconds of more than a day, or a test part by --data.test"
+        raise UserError("--data.path", config.path, problem, remedy)
     train, test = split_by_time(log, DAY)
     return _checked(Log(train, test, {**counts, **filtered}, name))
 
@@ -117,7 +127,8 @@ def _read(config: DataConfig, array: str, path: Path | None) -> tuple[SessionLog
             problem = f"--data.source {config.source} needs it"
             raise UserError("--data.path", None, problem, "name the file")
         columns = Columns(config.session_column, config.item_column, "", config.time_column)
-        log, counts = read_log(config.source, path, columns, array)
+        field = "--data.test" if config.source != "npz" and str(path) == config.test else "--data.path"
+        log, counts = read_log(config.source, path, columns, array, config.layout, field)
     log, mended = in_order(log)
     counts = {**counts, **mended}
     if config.drop_repeats:
@@ -149,6 +160,9 @@ def check_data(config: DataConfig) -> None:
             ("--data.items", config.items, 20),
         ]
     )
+    if config.layout != "named" and config.source != "csv":
+        problem = f"is for --data.source csv, not {config.source}"
+        raise UserError("--data.layout", config.layout, problem, "leave it out")
     if config.source == "simulated" and (config.path is not None or config.test):
         flag, given = (
             ("--data.path", config.path) if config.path is not None else ("--data.test", config.test)

@@ -21,10 +21,11 @@ from train import config as train_config
 from train import devices, seeds
 from train.config import TrainConfig
 from train.data.label_config import LayoutConfig, open_layouts
+from train.data.label_maps import LARGEST_VALUE
 from train.data.label_presets import PRESETS
 from train.data.layout_parts import LayoutData
 from train.errors import UserError
-from train.json_files import parse_json
+from train.json_records import read_record
 from train.layout import Layout
 from train.loop import fit
 from train.run_directory import RunDirectory, write_json
@@ -42,6 +43,8 @@ CHANGEABLE = (
     "preset",
 )
 LAYOUT = "layout.json"
+LARGEST_SIDE = 2**14
+"""Pixels of an image; a file that says more was altered."""
 """In a run's folder: what layouts it was trained on."""
 SHOWN = 6
 """Examples of a sample sheet."""
@@ -275,11 +278,16 @@ def saved_layout(run: RunDirectory) -> Layout:
     Raises:
       UserError: the run is of another kind, or damaged.
     """
-    try:
-        layout = cli.from_json(Layout, parse_json((run.path / LAYOUT).read_bytes()))
-        if min(layout.classes, layout.height, layout.width) < 1:
-            raise ValueError("sizes below 1")
-        return layout
-    except (OSError, ValueError, TypeError, UserError) as error:
-        remedy = "give a run of gaugan or dagan"
-        raise UserError("RUN_DIR", run.path, f"has no readable {LAYOUT}", remedy) from error
+    remedy = "give a run of gaugan or dagan, or copy that file again"
+    record = read_record(run.path / LAYOUT, "RUN_DIR", run.path, remedy)
+    layout = Layout(
+        classes=record.whole("classes", 1, LARGEST_VALUE + 1),
+        dont_care=record.flag("dont_care"),
+        instances=record.flag("instances"),
+        height=record.whole("height", 1, LARGEST_SIDE),
+        width=record.whole("width", 1, LARGEST_SIDE),
+        names=tuple(record.texts("names", distinct=False)),
+    )
+    if layout.names and len(layout.names) != layout.classes:
+        raise record.error(f"has {len(layout.names):,} 'names' for {layout.classes:,} classes")
+    return layout

@@ -37,7 +37,7 @@ def test_what_comes_out(arguments, tmp_path):
     ("content", "out", "expected"),
     [
         (b"user,item\nann,8,1\n", "out.csv", r"^--user-history = .*history\.csv: row 1 has 3 fields"),
-        (b"user,item\n\xff,8\n", "out.csv", r"^--user-history = .*history\.csv: is no table of text"),
+        (b"user,item\n\xff,8\n", "out.csv", r"^--user-history = .*history\.csv: line 2 is not UTF-8"),
         (b"user,item\nann,8\n", ".", r"^--out = .*: is a folder"),
         (b"user,item\nann,8\n", "x" * 250, r"^--out = .*; .*name another$"),
     ],

@@ -188,6 +188,8 @@ def read_split(path: str | pathlib.Path, protocol: Literal["strong", "weak"]) ->
     file = pathlib.Path(path).expanduser()
     arrays = _read_arrays(file, (*names, "item_ids"))
     ids = [str(name) for name in arrays["item_ids"].tolist()]
+    if len(set(ids)) < len(ids):
+        raise UserError("--data.path", file, "'item_ids' has an id twice", "save each item's own id")
     largest = max(int(arrays[name][:, 0].max(initial=-1)) for name in names) + 1
     whole = {
         name: from_pairs(arrays[name][:, 0], arrays[name][:, 1], (largest, len(ids)))[0] for name in names

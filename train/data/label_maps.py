@@ -1,10 +1,7 @@
 """Label maps: unknown pixels, and remapping from the values in files to classes."""
 
-import csv
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
@@ -84,42 +81,3 @@ class ClassTable:
 def minus_one(classes: int) -> dict[int, int | None]:
     """ADE20K's own numbering: 0 is unknown, and value k is class k - 1."""
     return {0: None, **{k + 1: k for k in range(classes)}}
-
-
-def read_remap(path: Path, classes: int, dont_care: bool) -> dict[int, int | None]:
-    """A user's table from values to classes.
-
-    Args:
-      path: JSON, `{"7": 0, "8": 1, "0": "unknown"}`; or CSV without a heading, one `value,class` a line.
-      classes: L.
-      dont_care: whether a class may be `unknown`.
-
-    Raises:
-      UserError: it can't be read, or a line of it makes no sense.
-    """
-    try:
-        text = path.read_text()
-        lines = (
-            json.loads(text).items()
-            if path.suffix == ".json"
-            else filter(None, csv.reader(text.splitlines()))
-        )
-        pairs = [(str(value).strip(), str(label).strip()) for value, label in lines]
-    except (OSError, ValueError, AttributeError) as error:
-        remedy = 'give JSON such as {"7": 0, "8": "unknown"}, or CSV lines value,class'
-        raise UserError("--data.remap", path, f"can't be read ({error})", remedy) from error
-    return dict(_checked_pair(path, value, label, classes, dont_care) for value, label in pairs)
-
-
-def _checked_pair(
-    path: Path, value: str, label: str, classes: int, dont_care: bool
-) -> tuple[int, int | None]:
-    remedy = f"give a value from 0 to {LARGEST_VALUE} and a class from 0 to {classes - 1}"
-    if not value.isdecimal() or int(value) > LARGEST_VALUE:
-        raise UserError("--data.remap", path, f"{value!r} is no value of a label map", remedy)
-    if label == "unknown" and dont_care:
-        return int(value), None
-    if not label.isdecimal() or int(label) >= classes:
-        unknown = ", or unknown" if dont_care else " (unknown needs --data.dont-care True)"
-        raise UserError("--data.remap", path, f"{value} becomes {label!r}", remedy + unknown)
-    return int(value), int(label)
