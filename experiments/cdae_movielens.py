@@ -93,7 +93,6 @@ QUICK = replace(
     seeds=3,
     epochs=30,
     models=("M1", "M2", "M3", "M4", "M4-no-user"),
-    model=replace(PAPER.model, negatives=0),
     data=DataConfig(),
 )
 ML100K = replace(

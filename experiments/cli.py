@@ -332,7 +332,11 @@ def from_json(config_class: type[Config], content: Mapping[str, Any]) -> Config:
         wants_path = hint is Path or Path in typing.get_args(hint)
         return Path(given) if wants_path and given is not None else given
 
-    return config_class(**{name: value(hints[name], given) for name, given in content.items()})
+    # What a setting was before there was one, where its default is something else now.
+    before = {
+        f.name: f.metadata["before"] for f in dataclasses.fields(config_class) if "before" in f.metadata
+    }
+    return config_class(**{name: value(hints[name], given) for name, given in {**before, **content}.items()})
 
 
 def load_experiment(run: RunDirectory) -> Any:

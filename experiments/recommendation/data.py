@@ -12,7 +12,7 @@ from experiments import cli
 from train.data import ratings
 from train.data.generalisation import Split, read_split, strong, weak
 from train.data.ratings import Columns, Events
-from train.data.simulated_users import simulated_users
+from train.data.simulated_users import PopulationName, simulated_users
 from train.errors import UserError
 
 Protocol = Literal["strong", "weak"]
@@ -49,6 +49,8 @@ class DataConfig:
     """simulated: how many."""
     items: int = 1000
     """simulated: how many."""
+    population: PopulationName = "broad"
+    """simulated: users of broad tastes, or of narrow ones, of whom popularity says little."""
 
 
 class Data(NamedTuple):
@@ -99,7 +101,7 @@ def read_events(config: DataConfig) -> Events:
     columns = Columns(config.user_column, config.item_column, config.rating_column, config.time_column)
     match config.source:
         case "simulated":
-            return simulated_users(config.users, config.items)
+            return simulated_users(config.users, config.items, population=config.population)
         case "tfds":
             return ratings.read_tfds(config.path, config.tfds_name)
         case "movielens":

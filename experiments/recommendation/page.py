@@ -89,7 +89,7 @@ def write_page(
         Section("Popularity", pictures=[_by_popularity(run, data, models)]),
         Section("Data", tables=[data_table(data)]),
     ]
-    if data.name == EMBEDDED:
+    if data.name.startswith(EMBEDDED):
         note = "The users are simulated: numbers on them are not comparable with any published benchmark."
         about = About(**{**vars(about), "notes": [*about.notes, note]})
     counted = {"data": data.name, "counts": dict(data.counts), "sizes": dict(_sizes(data))}
