@@ -39,12 +39,16 @@ def ranked(data: FashionData, measured: Measured, protocol: Protocol) -> list[Ra
     """All models of the comparison, simple ones first; without the second metric where no test item is cold."""
     clicks, held = jnp.asarray(data.clicks()), jnp.asarray(data.test)
 
-    def of(name: str, values: Float[np.ndarray, "seeds users k"], note: str) -> Ranked:
+    def of(
+        name: str, values: Float[np.ndarray, "seeds users k"], note: str, baseline: bool = False
+    ) -> Ranked:
         cold = of_cold_items(jnp.asarray(values), held, clicks, protocol.cold)
         metrics = {AUC: jnp.asarray(values), **({COLD_AUC: cold} if jnp.isfinite(cold).any() else {})}
-        return Ranked(name, {metric: np.asarray(per_user(auc)) for metric, auc in metrics.items()}, note)
+        return Ranked(
+            name, {metric: np.asarray(per_user(auc)) for metric, auc in metrics.items()}, note, baseline
+        )
 
-    simple = [of(name, values, "") for name, values in measured.baselines.items()]
+    simple = [of(name, values, "", True) for name, values in measured.baselines.items()]
     models = [
         of(NAMES[kind], values, f"lambda {measured.trained[measured.chosen[kind]].settings.l2_factors:g}")
         for kind, values in measured.test.items()

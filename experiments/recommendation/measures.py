@@ -203,7 +203,7 @@ def _popularity(data: Data, setting: Setting, size: int) -> Ranked:
         buckets(data.tested_on),
         size,
     )
-    return Ranked("popularity", {name: values[None] for name, values in everyone.items()})
+    return Ranked("popularity", {name: values[None] for name, values in everyone.items()}, baseline=True)
 
 
 def _tuned(baseline: Baseline, data: Data, setting: Setting, size: int) -> Ranked:
@@ -218,4 +218,4 @@ def _tuned(baseline: Baseline, data: Data, setting: Setting, size: int) -> Ranke
         best = max(best, (float(np.nanmean(found[setting.criterion])), value))
     metrics = ranked(baseline.fit(data.tested_on, best[1]), split.test)
     note = note_of(f"{baseline.setting} {best[1]:g}", setting, best[0])
-    return Ranked(baseline.name, {name: values[None] for name, values in metrics.items()}, note)
+    return Ranked(baseline.name, {name: values[None] for name, values in metrics.items()}, note, True)

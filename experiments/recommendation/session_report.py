@@ -115,7 +115,7 @@ def baselines(data: SessionData, judged: EvaluateConfig) -> list[Ranked]:
     found = []
     for name, scores in every.items():
         places = Places(*(a[None] for a in baseline_places(scores, test.items, test.positions)))
-        found.append(Ranked(name, _metrics(places, judged)))
+        found.append(Ranked(name, _metrics(places, judged), baseline=True))
     return found
 
 
