@@ -249,10 +249,10 @@ def published(config: RunConfig, presets: Mapping[str, Config]) -> Config:
     return presets["paper" if config.preset == "quick" else config.preset]
 
 
-def announce(config: RunConfig, run: RunDirectory, reference: RunConfig) -> None:
-    """Says where the run is kept and how it departs from the published setting."""
+def announce(config: RunConfig, run: RunDirectory, reference: RunConfig, unused: Sequence[str] = ()) -> None:
+    """Says where the run is kept and how it departs from the published setting, but for settings of no use in it."""
     say(f"run directory: {run.path}")
-    changed = departures(settings_of(config), settings_of(reference))
+    changed = departures(settings_of(config, unused), settings_of(reference, unused))
     if changed:
         say(f"departures from the {reference.preset} preset (--preset {config.preset}):")
         for field, (there, here) in changed.items():
@@ -293,9 +293,15 @@ def check(config: RunConfig) -> None:
         raise UserError("--seed", config.seed, "is out of range", "give a number from 0 to about two billion")
 
 
-def settings_of(config: RunConfig) -> dict[str, Any]:
-    """The settings that say what is run, for tables and comparisons."""
-    return {name: value for name, value in to_json(config).items() if name not in (*NOT_SETTINGS, "preset")}
+def settings_of(config: RunConfig, unused: Sequence[str] = ()) -> dict[str, Any]:
+    """The settings that say what is run, for tables and comparisons.
+
+    Args:
+      config: of a run.
+      unused: names of what the run makes no use of, such as the settings of a model that it does not train.
+    """
+    left_out = (*NOT_SETTINGS, "preset", *unused)
+    return {name: value for name, value in to_json(config).items() if name not in left_out}
 
 
 def to_json(config: Any) -> dict[str, Any]:

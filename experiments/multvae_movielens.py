@@ -46,6 +46,7 @@ SETTING = Setting(
     criterion="ndcg@100",
     metrics=("ndcg@100", "recall@20", "recall@50"),
     ks=(20, 50, 100),
+    further=("ndcg", "recall"),
 )
 PUBLISHED: Mapping[str, Mapping[str, float]] = {
     "paper, ML-20M: Mult-VAE": {"ndcg@100": 0.426, "recall@20": 0.395, "recall@50": 0.537},
@@ -113,13 +114,18 @@ def main(argv: Sequence[str]) -> None:
     data = open_data(config.data, SETTING.protocol)
     run = cli.open_or_create(config, resumed, NAME, changeable(config))
     with cli.training(run, config) as run:
-        cli.announce(config, run, PAPER)
+        cli.announce(config, run, PAPER, unused(config))
         serving.write_catalogue(run, data, mesh)
         trained = []
         for system in systems(config, size(data.split.train)[0], len(data.item_ids)):
             cli.say(f"{system.name} on {data.name}:")
             trained.append(training.train(config, system, data, SETTING, run, mesh))
         page.measure_and_report(run, config, data, trained, SETTING, about(config))
+
+
+def unused(config: Config) -> list[str]:
+    """The settings of a model that is not trained."""
+    return [name for name, model in (("model", "vae"), ("dae", "dae")) if model not in config.models]
 
 
 def changeable(config: Config) -> tuple[str, ...]:
@@ -161,7 +167,7 @@ def about(config: Config) -> About:
         "Each seed's best state on validation users is what was tested, and the settings of item-KNN and EASE were "
         "chosen on the same users: nothing was chosen on test users.",
     ]
-    settings, reference = (cli.settings_of(c) for c in (config, PAPER))
+    settings, reference = (cli.settings_of(c, unused(config)) for c in (config, PAPER))
     published = {} if config.data.source == "simulated" else PUBLISHED
     return About("Mult-VAE and Mult-DAE", [], notes, settings, reference, published)
 
@@ -177,11 +183,13 @@ def evaluate(run: RunDirectory, config: Config) -> None:
     page.measure_and_report(run, config, data, trained, SETTING, about(config))
 
 
-def load_recommender(run: RunDirectory, which: Which, seed: int | None = None) -> Recommender:
-    """The run's best model on validation users; a seed, or the first."""
+def load_recommender(
+    run: RunDirectory, which: Which, seed: int | None = None, model: str = ""
+) -> Recommender:
+    """The run's best model on validation users, or the one named; a seed, or the first."""
     config, catalogue = cli.from_json(Config, run.config), serving.read_catalogue(run)
     known = systems(config, catalogue.users, len(catalogue.item_ids))
-    return serving.best_recommender(run, config, known, catalogue, SETTING, which, seed)
+    return serving.best_recommender(run, config, known, catalogue, SETTING, which, seed, model)
 
 
 def stored_models(run: RunDirectory) -> dict[str, Stored]:

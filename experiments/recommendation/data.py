@@ -24,7 +24,7 @@ class DataConfig:
 
     source: Literal["simulated", "movielens", "csv", "parquet", "npz", "tfds", "split"] = "simulated"
     """Simulated users; MovieLens' ratings.csv, ratings.dat or u.data; a table with named columns; an npz of rows; a
-    prepared TFDS data set; an npz with a split made before."""
+    prepared TFDS data set; an npz with a split made before, perhaps with a validation part of its own."""
     path: Path | None = None
     """The file, or the folder of MovieLens' file or of TFDS."""
     user_column: str = "user"

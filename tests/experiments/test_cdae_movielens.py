@@ -76,7 +76,7 @@ def test_run_directory_is_complete(trained):
 @pytest.mark.slow
 def test_the_tested_model_has_the_updates_that_validation_chose(trained):
     for stage, name in (("m1", "CDAE M1"), ("m4-no-user", "CDAE M4-no-user")):
-        curve = training.read_curve(open_run(trained).in_stage(f"{stage}/choosing"))
+        curve = training.read_curve(open_run(trained).in_stage(f"{stage}/choosing"), "map@10")
         assert set(results(trained)["steps"][name]) == {curve.steps[curve.values.mean(0).argmax()]}
 
 

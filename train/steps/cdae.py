@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from jaxmodels.cdae import CDAE, Corruption, HiddenActivation, corrupt
 from objectives.pointwise import PointwiseLoss, pointwise
+from train.config import check_choices
 from train.devices import across_devices
 from train.errors import UserError
 from train.item_shards import columns, top_k
@@ -80,6 +81,7 @@ class Noise(NamedTuple):
 
 def check(config: CDAEConfig) -> None:
     """Raises UserError for settings that no network or loss can be made of."""
+    check_choices(config)
     if config.latent_dim < 1:
         raise UserError("--model.latent-dim", config.latent_dim, "is no size", "give at least 1")
     largest = 1 if config.corruption == "mask" else float("inf")

@@ -260,6 +260,8 @@ def test_a_network_that_saw_no_click_scores_without_them():
     ("change", "flag"),
     [
         ({"latent_dim": 0}, "--model.latent-dim"),
+        *(({name: "other"}, f"--model.{name}") for name in ("hidden", "loss", "corruption", "optimiser")),
+        ({"l2_form": "dense"}, "--model.l2-form"),
         ({"corruption_amount": 1.1}, "--model.corruption-amount"),
         ({"corruption": "gaussian", "corruption_amount": -1.0}, "--model.corruption-amount"),
         ({"negatives": -1}, "--model.negatives"),
