@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.recommendation import report
-from experiments.recommendation.fashion_measures import NAMES, Measured
+from experiments.recommendation.fashion_measures import NAMES, Measured, evidence
 from experiments.recommendation.fashion_style import Style, agreements, style_section
 from experiments.recommendation.report import Ranked
 from jaxmodels.visual_recommenders import Catalogue
@@ -86,7 +86,7 @@ def write_everything(
         results["neighbours"] = agreements(data, style)
     about = report.About(
         title=f"Visual recommenders on {data.name}",
-        summary=[],
+        summary=list(filter(None, [evidence(data).warning()])),
         notes=_notes(data, protocol),
         settings=settings,
         reference=reference,
@@ -152,7 +152,8 @@ def _notes(data: FashionData, protocol: Protocol) -> list[str]:
         + ("Equal scores are no success." if protocol.ties == "strict" else "Equal scores count one half."),
         f"Cold items have fewer than {protocol.cold} training records: "
         f"{int((data.clicks() < protocol.cold).sum()):,} of {data.items:,}.",
-        "Penalty and number of updates were chosen on validation records: nothing was chosen on test records.",
+        f"Penalty and number of updates were chosen on validation records of {evidence(data)}: nothing was chosen on "
+        "test records.",
     ]
     notes += [f"Left out: {count:,} {what}." for what, count in data.dropped.items() if count]
     if data.name == EMBEDDED:

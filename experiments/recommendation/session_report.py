@@ -134,7 +134,7 @@ def baselines(data: SessionData, judged: EvaluateConfig) -> list[Ranked]:
 
 def _ranked(one: Trained, data: SessionData, choice: Evidence | None) -> Ranked:
     judged = one.system.evaluate
-    chosen = f", chosen on {choice}" if choice else ""
+    chosen = f", chosen on validation, {choice}" if choice else ""
     metrics = _metrics(measure(one, data), judged)
     return Ranked(NAMES[one.system.loss], metrics, f"{one.epochs:.3g} epochs{chosen}")
 
