@@ -49,6 +49,7 @@ SETTING = Setting(
     criterion="map@10",
     metrics=("map@10", "precision@5", "precision@10", "recall_of_all@10"),
     ks=(5, 10),
+    further=("map", "recall_of_all", "ndcg"),
 )
 Variant = Literal["M1", "M2", "M3", "M4", "M1-no-user", "M2-no-user", "M3-no-user", "M4-no-user", "custom"]
 VARIANTS = {
@@ -95,7 +96,6 @@ QUICK = replace(
     seeds=3,
     epochs=30,
     models=("M1", "M2", "M3", "M4", "M4-no-user"),
-    model=replace(PAPER.model, negatives=0),
     data=DataConfig(),
 )
 ML100K = replace(
@@ -104,6 +104,7 @@ ML100K = replace(
     seeds=1,
     epochs=100,
     models=PAPER.models,
+    model=replace(PAPER.model, l2=0.03),
     train=replace(PAPER.train, batch_size=50),
     data=PAPER.data,
 )
@@ -186,11 +187,16 @@ def evaluate(run: RunDirectory, config: Config) -> None:
     )
 
 
-def load_recommender(run: RunDirectory, which: Which, seed: int | None = None) -> Recommender:
-    """The run's best variant on validation items; a seed, or the first. New users have no node of their own."""
+def load_recommender(
+    run: RunDirectory, which: Which, seed: int | None = None, model: str = ""
+) -> Recommender:
+    """The run's best variant on validation items, or the one named; a seed, or the first.
+
+    New users have no node of their own.
+    """
     config, catalogue = cli.from_json(Config, run.config), serving.read_catalogue(run)
     known = systems(config, catalogue.users, len(catalogue.item_ids))
-    return serving.best_recommender(run, config, known, catalogue, SETTING, which, seed)
+    return serving.best_recommender(run, config, known, catalogue, SETTING, which, seed, model)
 
 
 def stored_models(run: RunDirectory) -> dict[str, Stored]:

@@ -23,7 +23,7 @@ from experiments.entry import Entry
 from experiments.recommendation import fashion_measures, fashion_report
 from experiments.recommendation.fashion_measures import Trained, sizes
 from experiments.recommendation.fashion_training import catalogue, feed, task, validation_batch
-from experiments.recommendation.serving import Recommender
+from experiments.recommendation.serving import Recommender, one_of
 from experiments.run_report import of_file
 from experiments.stored_models import Stored, own
 from train import config as train_config
@@ -245,20 +245,23 @@ def load(run: RunDirectory, config: Config, data: FashionData, stage: str, which
     return Trained(settings, load_state(what, keys, config.train, run.in_stage(stage), which))
 
 
-def load_recommender(run: RunDirectory, which: Which, seed: int | None = None) -> Recommender:
-    """The model that validation chose, for new users: their vectors are fitted, the items held fixed.
+def load_recommender(
+    run: RunDirectory, which: Which, seed: int | None = None, model: str = ""
+) -> Recommender:
+    """The model that validation chose or the one named, for new users: their vectors are fitted, the items held fixed.
 
     Args:
       run: a finished one.
       which: checkpoint.
       seed: of those of the run; the first for None.
+      model: one of the run's stages.
 
     Raises:
       UserError: the run has no results yet, or they name no training of it.
     """
     config = cli.from_json(Config, run.config)
     data = open_data(config.data)
-    stage = chosen_stage(run, config)
+    stage = one_of(list(stages(config)), model, lambda: chosen_stage(run, config))
     settings, state = load(run, config, data, stage, which)
     params = seeds.unstack(state.params, runs.seed_index(seed, config.seed, config.seeds))
     items = visual.all_items(params, catalogue(data), settings, sizes(data))
@@ -273,7 +276,7 @@ def load_recommender(run: RunDirectory, which: Which, seed: int | None = None) -
             row[: len(history)] = history
         return np.asarray(of_padded(padded))
 
-    return Recommender([str(i) for i in range(data.items)], scores)
+    return Recommender([str(i) for i in range(data.items)], scores, stage, list(stages(config)))
 
 
 def chosen_stage(run: RunDirectory, config: Config) -> str:

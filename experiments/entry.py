@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
 
 class LoadRecommender(Protocol):
-    """Loads a recommender from a run: which checkpoint, and the number of a seed, or None for the first."""
+    """Loads a recommender from a run: which checkpoint, a seed's number (None: the first), a model ("": the best)."""
 
-    def __call__(self, run: RunDirectory, which: Which, seed: int | None = None) -> Recommender: ...
+    def __call__(
+        self, run: RunDirectory, which: Which, seed: int | None = None, model: str = ""
+    ) -> Recommender: ...
 
 
 @dataclass(frozen=True, kw_only=True)

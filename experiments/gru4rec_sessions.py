@@ -4,9 +4,10 @@ Papers: Hidasi, Karatzoglou, Baltrunas and Tikk, "Session-based Recommendations 
 2016; Hidasi and Karatzoglou, "Recurrent Neural Networks with Top-k Gains for Session-based Recommendations", CIKM
 2018. Session-parallel batches, additional negatives by popularity^alpha, Adagrad; every event but the first of a test
 session is predicted, ranked among all training items, ties counted against the target.
-The test is the last day of the log, or a part that was made before (`--data.test`). `paper` has the published
-settings of RSC15 and trains for the published number of epochs. `quick` chooses that number, for all seeds of a loss
-the same, on the last day of the training part, and trains again on all of it; nothing is ever chosen on test sessions.
+The test is the last day of the log (`--data.test-days`; 7 are the protocol of Diginetica), or a part that was made
+before (`--data.test`). `paper` has the published settings of RSC15 and trains for the published number of epochs.
+`quick` chooses that number, for all seeds of a loss the same, on the last day of the training part
+(`--data.validation-days`), and trains again on all of it; nothing is ever chosen on test sessions.
 It has fewer additional negatives, and for BPR-max the README's settings of RetailRocket: with those of RSC15, whose
 learning rate is four times as high, some seeds get stuck on so few sessions.
 The embedded data are simulated sessions: tastes, popular items, and habits of what follows what.
@@ -29,6 +30,7 @@ from experiments.recommendation.session_data import (
     in_words,
     number_stage,
     open_log,
+    validation_part,
 )
 from experiments.recommendation.session_training import (
     EvaluateConfig,
@@ -152,6 +154,8 @@ def main(argv: Sequence[str]) -> None:
     check(config)
     log = open_log(config.data)
     data = number_stage(log.train, log.test)
+    if any(system.chooses for system in systems(config)):
+        validation_part(log, config.data)  # fails, if it does, before anything is trained
     run = cli.open_or_create(config, resumed, NAME, CHANGEABLE)
     with cli.training(run, config) as run:
         cli.announce(config, run, cli.published(config, PRESETS), unused(config))
@@ -163,6 +167,11 @@ def main(argv: Sequence[str]) -> None:
         report(run, config, log, trained)
 
 
+def unused(config: Config) -> list[str]:
+    """The settings of losses that are not trained."""
+    return [loss.replace("-", "_") for loss in get_args(LossName) if loss not in config.losses]
+
+
 def systems(config: Config) -> list[System]:
     """The models of a run, one for each loss."""
     return [
@@ -172,17 +181,12 @@ def systems(config: Config) -> list[System]:
             config.objective(loss),
             config.train,
             config.evaluate,
+            config.data,
             config.seed,
             config.seeds,
         )
         for loss in config.losses
     ]
-
-
-def unused(config: Config) -> list[str]:
-    """The groups of settings of losses that are not trained."""
-    groups = {loss: loss.replace("-", "_") for loss in get_args(LossName)}
-    return [group for loss, group in groups.items() if loss not in config.losses]
 
 
 def report(run: RunDirectory, config: Config, log: Log, trained: Sequence[Trained]) -> None:
@@ -214,16 +218,20 @@ def evaluate(run: RunDirectory, config: Config) -> None:
     report(run, config, log, [load(one, data, run) for one in systems(config)])
 
 
-def load_recommender(run: RunDirectory, which: Which, seed: int | None = None) -> Recommender:
-    """The model of the run's first loss, that of a seed or of the first one; a history is a session so far.
+def load_recommender(
+    run: RunDirectory, which: Which, seed: int | None = None, model: str = ""
+) -> Recommender:
+    """The model of the run's first loss or of the one named, of a seed or of the first; a history is a session so far.
 
     `which` makes no difference: the model that serves was trained for a number of epochs that is its best.
     """
     config: Config = cli.from_json(Config, run.config)
-    ids, system = serving.read_catalogue(run).item_ids, systems(config)[0]
+    ids, known = serving.read_catalogue(run).item_ids, {system.loss: system for system in systems(config)}
+    name = serving.one_of(config.losses, model, lambda: config.losses[0])
+    system = known[name]
     index = runs.seed_index(seed, config.seed, config.seeds)
     state = seeds.unstack(load_trained(system, len(ids), run), index)
-    return Recommender(ids, session_scores(system, state, len(ids)))
+    return Recommender(ids, session_scores(system, state, len(ids)), name, config.losses)
 
 
 def stored_models(run: RunDirectory) -> dict[str, Stored]:
@@ -251,7 +259,7 @@ def check(config: Config) -> None:
     if not config.losses or len(set(config.losses)) < len(config.losses):
         raise UserError("--losses", config.losses, "is empty or names one twice", "give e.g. xe bpr-max")
     names = {"xe": "cross-entropy"}
-    for loss in ("xe", "bpr-max", "top1-max", "bpr", "top1"):
+    for loss in get_args(LossName):
         objective = config.objective(loss)
         gru4rec.check(config.model, objective, f"--{loss}")
         if objective.loss != names.get(loss, loss):

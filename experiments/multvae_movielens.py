@@ -48,6 +48,7 @@ SETTING = Setting(
     criterion="ndcg@100",
     metrics=("ndcg@100", "recall@20", "recall@50"),
     ks=(20, 50, 100),
+    further=("ndcg", "recall"),
 )
 PUBLISHED: Mapping[str, Published] = {
     "Mult-VAE": Published("the paper", "ML-20M", {"ndcg@100": 0.426, "recall@20": 0.395, "recall@50": 0.537}),
@@ -125,6 +126,11 @@ def main(argv: Sequence[str]) -> None:
         page.measure_and_report(run, config, data, trained, SETTING, about(config))
 
 
+def unused(config: Config) -> list[str]:
+    """The settings of a model that is not trained."""
+    return [name for name, model in (("model", "vae"), ("dae", "dae")) if model not in config.models]
+
+
 def changeable(config: Config) -> tuple[str, ...]:
     """What may change when a run is resumed; its length may not where beta depends on it."""
     fixed = "vae" in config.models and not config.model.anneal_steps
@@ -157,12 +163,6 @@ def architecture(model: MultVAEConfig) -> str:
     return f"I-{'-'.join(sizes)}-I"
 
 
-def unused(config: Config) -> list[str]:
-    """The groups of settings of models that are not trained."""
-    groups = {"vae": "model", "dae": "dae"}
-    return [group for name, group in groups.items() if name not in config.models]
-
-
 def about(config: Config) -> About:
     """What the page says besides the numbers."""
     notes = [
@@ -187,11 +187,13 @@ def evaluate(run: RunDirectory, config: Config) -> None:
     page.measure_and_report(run, config, data, trained, SETTING, about(config))
 
 
-def load_recommender(run: RunDirectory, which: Which, seed: int | None = None) -> Recommender:
-    """The run's best model on validation users; a seed, or the first."""
+def load_recommender(
+    run: RunDirectory, which: Which, seed: int | None = None, model: str = ""
+) -> Recommender:
+    """The run's best model on validation users, or the one named; a seed, or the first."""
     config, catalogue = cli.from_json(Config, run.config), serving.read_catalogue(run)
     known = systems(config, catalogue.users, len(catalogue.item_ids))
-    return serving.best_recommender(run, config, known, catalogue, SETTING, which, seed)
+    return serving.best_recommender(run, config, known, catalogue, SETTING, which, seed, model)
 
 
 def stored_models(run: RunDirectory) -> dict[str, Stored]:

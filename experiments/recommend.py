@@ -1,6 +1,6 @@
 """Recommends items to new users with a trained run: their history in, ranked items out.
 
-    python -m experiments.recommend RUN_DIR --user-history FILE --k 20 --out FILE
+    python -m experiments.recommend RUN_DIR --user-history FILE --k 20 --out FILE --model NAME
 
 The history is a CSV file with a header: user,item and perhaps time, one event a line. Without time the order of the
 lines is that of the events. What comes out is CSV: user,rank,item,score, without the items of the history. Items that
@@ -46,6 +46,8 @@ class Config:
     """The state of the best validation score, or the last."""
     seed: int | None = None
     """Which of the run's seeds recommends (default: the first)."""
+    model: str = ""
+    """Which of the run's models recommends (default: the best on validation data, or GRU4Rec's first loss)."""
 
 
 class Histories(NamedTuple):
@@ -68,7 +70,9 @@ def main(argv: Sequence[str]) -> None:
         raise UserError("--out", config.out, "its folder does not exist", "make the folder first")
     if config.out is not None:
         refuse_input(config.out, [config.user_history])
-    model = open_recommender(config.run_dir, config.checkpoint, config.seed)
+    model = open_recommender(config.run_dir, config.checkpoint, config.seed, config.model)
+    others = f", of {', '.join(model.models)} (--model)" if len(model.models) > 1 else ""
+    cli.say(f"{model.name} recommends{others}")
     histories = read_histories(config.user_history, model.item_ids)
     if histories.without_id:
         cli.say(f"{histories.without_id} lines left out: they have no user or no item")
@@ -105,18 +109,18 @@ def _check_printable(text: str) -> None:
         ) from error
 
 
-def open_recommender(path: Path, which: Which, seed: int | None) -> Recommender:
+def open_recommender(path: Path, which: Which, seed: int | None, model: str = "") -> Recommender:
     """The recommender that a run trained.
 
     Raises:
-      UserError: there is no such run, or it trained something else, or it has no good checkpoint or no such seed.
+      UserError: there is no such run, it trained something else, or has no good checkpoint, no such seed or model.
     """
     run = open_run(path, "RUN_DIR")
     load = entry_of(run).load_recommender
     if load is None:
         remedy = "give a run of a recommender, e.g. of multvae_movielens"
         raise UserError("RUN_DIR", path, f"is a run of {run.experiment}, which recommends nothing", remedy)
-    return load(run, which, seed)
+    return load(run, which, seed, model)
 
 
 def read_histories(path: Path, item_ids: Sequence[str]) -> Histories:

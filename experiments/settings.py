@@ -50,7 +50,13 @@ def from_json(config_class: type[Config], content: Any, where: str = "") -> Conf
         name = f"{prefix}{unknown[0]}"
         raise UserError("config.json", name[:80], "is no setting of this version", "start a new run")
     given = {name: _typed(hints[name], value, f"{prefix}{name}") for name, value in content.items()}
-    return config_class(**given)
+    return config_class(**{**_before(config_class), **given})
+
+
+def _before(config_class: type) -> dict[str, Any]:
+    """What settings were before there was a choice, where their default is something else now."""
+    fields = dataclasses.fields(config_class)
+    return {field.name: field.metadata["before"] for field in fields if "before" in field.metadata}
 
 
 def paths(config: Any, prefix: str = "") -> dict[str, Path]:

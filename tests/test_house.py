@@ -1,8 +1,11 @@
 """The rules of the house: who may import whom, and that README and CI run the same tests."""
 
 import ast
+import importlib
+import inspect
 import pathlib
 import re
+import typing
 
 import pytest
 
@@ -85,6 +88,24 @@ def test_ci_runs_the_two_commands_of_the_readme():
         [True, False],
         [False, True],
     ]
+
+
+STEPS = [
+    path.stem for path in FILES if path.parent.name == "steps" and "\ndef train_step(" in path.read_text()
+]
+
+
+@pytest.mark.parametrize("system", STEPS)
+def test_a_system_has_its_settings_beside_its_step(system):
+    """Whoever imports the module of a step finds every class of settings that it takes there."""
+    module = importlib.import_module(f"train.steps.{system}")
+    parameters = inspect.signature(module.train_step).parameters
+    settings = [
+        p.annotation for name, p in parameters.items() if name in ("config", "objective", "estimator")
+    ]
+    assert settings
+    for kind in (one for setting in settings for one in typing.get_args(setting) or (setting,)):
+        assert getattr(module, kind.__name__) is kind
 
 
 def test_readme_links_exist():

@@ -60,7 +60,7 @@ def fit(
     Args:
       task: what is trained.
       feed: training batches.
-      validation: batches [count, batch, ...], of which the metric "loss" decides what is best; None where
+      validation: batches [count, batch, ...], of which the task's criterion decides what is best; None where
         `config.evaluate_every` is 0.
       keys: typed keys [seeds].
       config: how long and what is kept.
@@ -256,12 +256,13 @@ class _Loop(Generic[State]):
             name: np.asarray(value) for name, value in self.program.validate(state, self.validation).items()
         }
         self._check_finite(self.step - 1, {f"validation/{name}": m[:, None] for name, m in metrics.items()})
-        improved = self.stopping.observe(self.step, metrics["loss"])
+        decides = metrics[self.task.criterion]
+        improved = self.stopping.observe(self.step, -decides if self.task.maximise else decides)
         mask = jnp.asarray(improved)
         self.best = select(mask, state, self.best)
         for writer in self.writers:
             writer.write(self.step, {f"validation/{name}": value for name, value in metrics.items()})
-        progress.say(f"step {self.step}  validation loss {np.mean(metrics['loss']):.4g}")
+        progress.say(f"step {self.step}  validation {self.task.criterion} {np.mean(decides):.4g}")
         return bool(improved.any())
 
     def _save(self, improved: bool) -> bool:

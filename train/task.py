@@ -40,8 +40,12 @@ class Task(Generic[State]):
     """What evaluation and the commands on runs compute with the networks of a state, on an example of any values;
     None where nothing is computed with them, as where all results are in the log. See `rehearse`."""
     eval_step: Callable[[State, PyTree, jax.Array], dict[str, jax.Array]] | None = None
-    """For `evaluate_every`; without it a run is never validated while it trains. Of its metrics "loss" decides what
-    is best; "weight", where there is one, counts the real examples of a padded batch."""
+    """For `evaluate_every`; without it a run is never validated while it trains. Of its metrics `criterion` decides
+    what is best; "weight", where there is one, counts the real examples of a padded batch."""
+    criterion: str = "loss"
+    """The metric of `eval_step` that decides, where it is not its loss."""
+    maximise: bool = False
+    """Whether more of the criterion is better."""
     partition: Callable[[PyTree], PyTree] | None = None
     """The PartitionSpec of every leaf of a state, where not every device holds all of it."""
 

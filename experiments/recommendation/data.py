@@ -13,7 +13,7 @@ from experiments.run_report import of_file
 from train.data import ratings
 from train.data.generalisation import Split, read_split, strong, weak
 from train.data.ratings import Columns, Events
-from train.data.simulated_users import simulated_users
+from train.data.simulated_users import PopulationName, simulated_users
 from train.errors import UserError
 
 Protocol = Literal["strong", "weak"]
@@ -25,7 +25,7 @@ class DataConfig:
 
     source: Literal["simulated", "movielens", "csv", "parquet", "npz", "tfds", "split"] = "simulated"
     """Simulated users; MovieLens' ratings.csv, ratings.dat or u.data; a table with named columns; an npz of rows; a
-    prepared TFDS data set; an npz with a split made before."""
+    prepared TFDS data set; an npz with a split made before, perhaps with a validation part of its own."""
     path: Path | None = None
     """The file, or the folder of MovieLens' file or of TFDS."""
     user_column: str = "user"
@@ -50,6 +50,8 @@ class DataConfig:
     """simulated: how many."""
     items: int = 1000
     """simulated: how many."""
+    population: PopulationName = "broad"
+    """simulated: users of broad tastes, or of narrow ones, of whom popularity says little."""
 
 
 class Data(NamedTuple):
@@ -115,7 +117,7 @@ def read_events(config: DataConfig) -> Events:
     columns = Columns(config.user_column, config.item_column, config.rating_column, config.time_column)
     match config.source:
         case "simulated":
-            return simulated_users(config.users, config.items)
+            return simulated_users(config.users, config.items, population=config.population)
         case "tfds":
             return ratings.read_tfds(config.path, config.tfds_name)
         case "movielens":

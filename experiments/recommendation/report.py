@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from experiments import cli
 from experiments.run_report import write_run_report
 from train.figures.points import Point, points
 from train.metrics.intervals import mean_interval
@@ -25,11 +26,13 @@ class Ranked:
       metrics: each metric's value by seed and by case (a user, or a prediction in a session), NaN where it is
         undefined; what knows no seeds has one.
       note: of how it was trained or chosen, for the table's last column.
+      baseline: it is there to be compared with, and not what the run trained.
     """
 
     name: str
     metrics: Mapping[str, Float[np.ndarray, "seeds cases"]]
     note: str = ""
+    baseline: bool = False
 
     def per_seed(self, metric: str) -> Float[np.ndarray, " seeds"]:
         """The mean over cases of each seed, NaN where no case is defined."""
@@ -147,10 +150,13 @@ def write_everything(
         tables.append(published_table(about.published, metrics))
     write_json(run.path / "results.json", {**(results or {}), "models": numbers(models)})
     print("\n\n".join(map(to_text, tables)), flush=True)
+    outcome = headline(models, metrics[0], case)
+    for sentence in outcome:
+        cli.say(sentence)
     first = Section("Comparison", tables=tables, pictures=[_picture(run, models, metrics, case)])
     report = Report(
         title=about.title,
-        summary=[*about.summary, _best(models, metrics[0])],
+        summary=[*outcome, *about.summary],
         settings=about.settings,
         reference=about.reference,
         reference_name="published",
@@ -206,6 +212,34 @@ def _picture(run: RunDirectory, models: Sequence[Ranked], metrics: Sequence[str]
     return Picture(points(run.figures / "comparison.png", shown), caption)
 
 
-def _best(models: Sequence[Ranked], metric: str) -> str:
-    best = max(models, key=lambda model: float(model.per_case(metric).mean()))
-    return f"Highest {metric}: {best.name}, {best.per_case(metric).mean():.4f}."
+def headline(models: Sequence[Ranked], metric: str, case: str = "user") -> list[str]:
+    """What came out: the highest metric, and whether the best trained model is ahead of the best baseline.
+
+    The difference is taken case by case, over those where both are defined.
+    """
+    best = _highest(models, metric)
+    said = [f"Highest {metric}: {best.name}, {best.per_case(metric).mean():.4f}."]
+    own, simple = ([m for m in models if m.baseline is baseline] for baseline in (False, True))
+    if not own or not simple:
+        return said
+    model, baseline = _highest(own, metric), _highest(simple, metric)
+    mean, half = mean_interval(model.per_case(metric) - baseline.per_case(metric))
+    numbers_ = f"{model.per_case(metric).mean():.4f} against {baseline.per_case(metric).mean():.4f}"
+    if mean <= 0:
+        said.insert(
+            0,
+            f"No trained model is better than a baseline: {metric} of {model.name}, the best, is {numbers_} of "
+            f"{baseline.name}.",
+        )
+    elif not half < mean:
+        said.insert(
+            0,
+            f"The best trained model can't be told from a baseline: {metric} of {model.name} is {numbers_} of "
+            f"{baseline.name}, a difference of {mean:.4f} with a 95 % interval of {half:.4f} to either side over "
+            f"{case}s.",
+        )
+    return said
+
+
+def _highest(models: Sequence[Ranked], metric: str) -> Ranked:
+    return max(models, key=lambda model: float(model.per_case(metric).mean()))

@@ -9,8 +9,15 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.recommendation import report, serving, training
+from experiments.recommendation.choice import Evidence
 from experiments.recommendation.report import Published, Ranked
-from experiments.recommendation.session_data import Log, number_stage
+from experiments.recommendation.session_data import (
+    Log,
+    evidence,
+    number_stage,
+    validation_days,
+    validation_part,
+)
 from experiments.recommendation.session_training import (
     CRITERION,
     EvaluateConfig,
@@ -85,7 +92,9 @@ def write_catalogue(run: RunDirectory, data: SessionData) -> None:
 def write_everything(run: RunDirectory, log: Log, trained: Sequence[Trained], about: About) -> None:
     """Measures models and baselines on the test part, and writes results.json, figures and report.html."""
     data, judged = number_stage(log.train, log.test), trained[0].system.evaluate
-    models = [*(_ranked(one, data) for one in trained), *baselines(data, judged)]
+    system = trained[0].system
+    choice = evidence(validation_part(log, system.data)) if system.chooses else None
+    models = [*(_ranked(one, data, choice) for one in trained), *baselines(data, judged)]
     run.figures.mkdir(exist_ok=True)
     sections = [
         Section("Along a session", pictures=[_by_position(run, data, models, judged.at[-1])]),
@@ -98,14 +107,18 @@ def write_everything(run: RunDirectory, log: Log, trained: Sequence[Trained], ab
         [f"{name}@{n}" for n in reversed(judged.at) for name in ("recall", "mrr")],
         report.About(
             title=titled("GRU4Rec", about.data),
-            summary=[_sizes(data)],
-            notes=_notes(trained[0].system),
+            summary=[_sizes(data), *filter(None, [choice and choice.warning()])],
+            notes=_notes(trained[0].system, choice),
             settings=about.settings,
             reference=about.reference,
             published=PUBLISHED if about.published else {},
         ),
         sections,
-        {"epochs": {one.system.loss: one.epochs for one in trained}, "ties": judged.ties},
+        {
+            "chosen on": {} if choice is None else {"sessions": choice.cases, "events": choice.events},
+            "epochs": {one.system.loss: one.epochs for one in trained},
+            "ties": judged.ties,
+        },
         case="prediction",
     )
 
@@ -123,13 +136,13 @@ def baselines(data: SessionData, judged: EvaluateConfig) -> list[Ranked]:
     found = []
     for name, scores in every.items():
         places = Places(*(a[None] for a in baseline_places(scores, test.items, test.positions)))
-        found.append(Ranked(name, _metrics(places, judged)))
+        found.append(Ranked(name, _metrics(places, judged), baseline=True))
     return found
 
 
-def _ranked(one: Trained, data: SessionData) -> Ranked:
+def _ranked(one: Trained, data: SessionData, choice: Evidence | None) -> Ranked:
     judged = one.system.evaluate
-    chosen = ", chosen on validation" if one.system.chooses else ""
+    chosen = f", chosen on validation, {choice}" if choice else ""
     metrics = _metrics(measure(one, data), judged)
     return Ranked(NAMES[one.system.loss], metrics, f"{one.epochs:.3g} epochs{chosen}")
 
@@ -177,10 +190,10 @@ def _training(run: RunDirectory, systems: Sequence[System]) -> list[Picture]:
     if systems[0].chooses:
         shown = {}
         for one in systems:
-            values = training.read_curve(run.in_stage(one.stages[0])).values
+            values = training.read_curve(run.in_stage(one.stages[0]), CRITERION).values
             shown[NAMES[one.loss]] = Panel(np.arange(1, values.shape[1] + 1), {"validation": values})
-        path = bands(run.figures / "validation.png", shown, "epochs", f"MRR@{CRITERION}")
-        caption = "MRR on the last day of the training part, which chose the number of epochs: mean and 95 % interval."
+        path = bands(run.figures / "validation.png", shown, "epochs", CRITERION.upper())
+        caption = "MRR in the last days of the training part, which chose the number of epochs: mean and 95 % interval."
         pictures.append(Picture(path, caption))
     return pictures
 
@@ -202,7 +215,7 @@ def _sizes(data: SessionData) -> str:
     )
 
 
-def _notes(system: System) -> list[str]:
+def _notes(system: System, choice: Evidence | None) -> list[str]:
     ties = {
         "conservative": "equal scores count against the target",
         "standard": "equal scores count in favour of the target, which flatters models with many ties",
@@ -214,8 +227,9 @@ def _notes(system: System) -> list[str]:
         + ".",
         "Intervals over predictions take them as independent, which those of one session are not quite.",
     ]
-    if system.chooses:
+    if choice:
         notes.append(
-            "The number of epochs was chosen on the last day of the training part; nothing was chosen on test sessions."
+            f"The number of epochs was chosen in the last {validation_days(system.data):g} days of the training part, "
+            f"on {choice}; nothing was chosen on test sessions."
         )
     return notes

@@ -60,9 +60,9 @@ def test_run_directory_is_complete(trained):
 def test_validation_is_that_of_the_best_state(trained):
     for stage, name in (("vae", "Mult-VAE"), ("dae", "Mult-DAE")):
         lines = [json.loads(line) for line in (trained / stage / "metrics.jsonl").read_text().splitlines()]
-        curve = np.array([line["validation/loss"] for line in lines if "validation/loss" in line])
+        curve = np.array([line["validation/ndcg@100"] for line in lines if "validation/ndcg@100" in line])
         assert len(curve) == 3  # one per epoch
-        np.testing.assert_allclose(results(trained)["validation"][name], -curve.min(0), rtol=1e-6)
+        np.testing.assert_allclose(results(trained)["validation"][name], curve.max(0), rtol=1e-6)
 
 
 def test_evaluate_measures_again(trained):
@@ -155,7 +155,7 @@ def test_items_divided_over_devices_change_nothing(tmp_path, monkeypatch):
             ]
         )
         lines = [json.loads(line) for line in (folder / "vae" / "metrics.jsonl").read_text().splitlines()]
-        losses = [line[name] for line in lines for name in ("loss", "validation/loss") if name in line]
+        losses = [line[name] for line in lines for name in ("loss", "validation/ndcg@100") if name in line]
         seen.append([*np.ravel(losses), results(folder)["models"]["Mult-VAE"]["ndcg@100"]["mean"]])
     for divided in seen[1:]:
         np.testing.assert_allclose(divided, seen[0], rtol=1e-5)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from experiments import recommend
-from experiments.recommendation.serving import Recommender
+from experiments.recommendation.serving import Recommender, one_of
 from train.errors import UserError
 
 
@@ -14,7 +14,9 @@ def arguments(tmp_path, monkeypatch):
         return np.tile(np.arange(3.0), (len(histories), 1))
 
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "unused")
-    monkeypatch.setattr(recommend, "open_recommender", lambda *_: Recommender(["7", "8", "9"], scores))
+    monkeypatch.setattr(
+        recommend, "open_recommender", lambda *_: Recommender(["7", "8", "9"], scores, "b", ["a", "b"])
+    )
     return [str(tmp_path / "run"), "--user-history", str(tmp_path / "history.csv")]
 
 
@@ -25,6 +27,18 @@ def test_headers(header, tmp_path):
     (tmp_path / "history.csv").write_text(f"{header}\n{row}\n")
     found = recommend.read_histories(tmp_path / "history.csv", ["7", "8", "9"])
     assert found.users == ["8"] and found.items == [[1]]
+
+
+def test_the_model_that_answers_is_named(arguments, tmp_path, capsys):
+    (tmp_path / "history.csv").write_text("user,item\nann,9\n")
+    recommend.main(arguments)
+    assert "b recommends, of a, b (--model)" in capsys.readouterr().err
+
+
+def test_only_models_of_the_run_can_be_asked():
+    assert one_of(["a", "b"], "", lambda: "b") == "b" and one_of(["a", "b"], "a", lambda: "b") == "a"
+    with pytest.raises(UserError, match=r"^--model = c: is none of this run; choose a, b$"):
+        one_of(["a", "b"], "c", lambda: "b")
 
 
 def test_what_comes_out(arguments, tmp_path):

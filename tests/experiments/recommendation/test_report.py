@@ -9,6 +9,7 @@ from experiments.recommendation.report import (
     Published,
     Ranked,
     comparison,
+    headline,
     numbers,
     published_table,
     write_everything,
@@ -75,3 +76,36 @@ def test_what_no_case_defines_is_none():
     found = json.loads(json.dumps(numbers([model]), allow_nan=False))["model"]
     assert found["tail"] == {"mean": None, "half_width": None, "cases": 0, "seeds": [None, None]}
     assert found["head"] == {"mean": None, "half_width": None, "cases": 0, "seeds": [0.5, None]}
+
+
+def of(name, values, baseline=False):
+    return Ranked(name, {"m": np.asarray(values, float)}, baseline=baseline)
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        (
+            [[0.1, 0.2, 0.3]],
+            "No trained model is better than a baseline: m of trained 0, the best, is 0.2000",
+        ),
+        ([[0.3, 0.4, 0.5]], "No trained model is better"),  # as good is not better
+        ([[0.1, 0.2, 0.3], [0.2, 0.3, 0.3]], "m of trained 1, the best"),
+        ([[0.9, 0.1, 0.3]], "The best trained model can't be told from a baseline: m of trained 0 is 0.4333"),
+        ([[0.5, 0.61, 0.7]], None),
+    ],
+)
+def test_a_headline_says_where_a_baseline_is_as_good(models, said):
+    every = [of("KNN", [[0.3, 0.4, 0.5]], True), of("pop", [[0.0, 0.1, 0.0]], True)]
+    every += [of(f"trained {n}", [values]) for n, values in enumerate(models)]
+    found = headline(every, "m")
+    assert len(found) == (1 if said is None else 2)
+    assert said is None or (said in found[0] and "KNN" in found[0])
+    assert found[-1].startswith("Highest m: ")
+
+
+def test_a_headline_without_baselines_or_without_models():
+    one = of("one", [[0.3, NAN]])
+    assert (
+        headline([one], "m") == headline([of("one", [[0.3, NAN]], True)], "m") == ["Highest m: one, 0.3000."]
+    )
