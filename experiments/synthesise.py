@@ -4,7 +4,8 @@
     python -m experiments.synthesise latest_net_G.pth --data.preset ade20k --labels DIR --out DIR
 
 With weights (.pth, .safetensors, .npz), --data.* and --model.* say of what data and what network they are. Label maps
-keep their size where the network can double to it; one with a style encoder makes images of its own size alone.
+are resized as training resized its own. With --no-resize they keep their sizes, where the network can double to them;
+one with a style encoder makes images of the size that it was trained on alone.
 """
 
 import io
@@ -22,6 +23,7 @@ from experiments.entry import entry_of
 from experiments.runs import RunPath
 from experiments.synthesis import layout_synthesis
 from experiments.synthesis.layout_synthesis import SynthesisConfig
+from experiments.synthesis.map_sizes import fitting, geometry_for, resized, rows_by_size, size_after
 from experiments.synthesis.synthesiser import Synthesiser
 from jaxmodels.torch_import.spade import split_networks
 from train.atomic import write_atomically
@@ -30,6 +32,7 @@ from train.data.label_config import LayoutConfig, chosen, class_table
 from train.data.label_folders import natural
 from train.data.label_maps import ClassTable
 from train.data.layout_parts import Batch
+from train.data.pair_geometry import Geometry
 from train.errors import UserError
 from train.layout import Layout
 from train.run_directory import open_run
@@ -61,6 +64,8 @@ class Config:
     """Which of the run's seeds; the first if None."""
     batch_size: int = 8
     """Images at a time."""
+    resize: bool = True
+    """Resize label maps as training did; without it each keeps its size."""
     data: LayoutConfig = field(default_factory=LayoutConfig)
     """Official weights: the data they were trained on, by --data.preset, or by their classes, sizes and so on."""
     encoder: Path | None = None
@@ -86,21 +91,34 @@ def main(argv: Sequence[str]) -> None:
     synthesiser = replace(synthesiser, batch_size=config.batch_size)
     files = list_maps("--labels", config.labels)
     check_out(config, files)
+    layout, geometry = synthesiser.layout, geometry_for(data, synthesiser.layout) if config.resize else None
+    layouts = layouts_of(files, synthesiser, geometry)
     styled = None if config.style is None else style_of(synthesiser, config.style)
-    made = 0
-    for start in range(0, len(files), config.batch_size):
-        some = files[start : start + config.batch_size]
-        batch = read_maps(some, config, synthesiser.layout, data)
-        fitting = for_size(synthesiser, batch["label"].shape[1:], some[0])
-        z = (
-            synthesiser.draw_styles(len(files), config.seed)
-            if styled is None
-            else np.repeat(styled, len(files), 0)
-        )
-        images = fitting.images(batch, None if z is None else z[start : start + len(some)])
+    drawn = synthesiser.draw_styles(len(files), config.seed) if styled is None else None
+    z = drawn if styled is None else np.repeat(styled, len(files), 0)
+    for rows in rows_by_size([(one.height, one.width) for one in layouts], config.batch_size):
+        some = [files[row] for row in rows]
+        batch = read_maps(some, config, layout, data, geometry)
+        images = replace(synthesiser, layout=layouts[rows[0]]).images(batch, None if z is None else z[rows])
         write(config.out, some, images)
-        made += len(images)
-    cli.say(f"wrote {made} images to {config.out}")
+    cli.say(f"wrote {len(files)} images to {config.out}")
+
+
+def layouts_of(files: Sequence[Path], synthesiser: Synthesiser, geometry: Geometry | None) -> list[Layout]:
+    """That of each image, once its map is resized; says how many are.
+
+    Raises:
+      UserError: a map can't be read, or the network can't make images of its size.
+    """
+    trained, layouts, resizings = synthesiser.layout, [], 0
+    for path in files:
+        height, width = _indices("--labels", path).shape
+        size = size_after(geometry, trained, (height, width), path)
+        layouts.append(fitting(trained, synthesiser.config, size, path, (height, width)))
+        resizings += size != (height, width)
+    if resizings:
+        cli.say(f"{resizings} of {len(files)} label maps are resized, as in training (not with --no-resize)")
+    return layouts
 
 
 def open_synthesiser(config: Config) -> tuple[Synthesiser, LayoutConfig]:
@@ -194,23 +212,23 @@ def check_out(config: Config, files: Sequence[Path]) -> None:
         raise UserError("--labels", config.labels, f"holds several maps called {twice[0]}", remedy)
 
 
-def read_maps(files: Sequence[Path], config: Config, layout: Layout, data: LayoutConfig) -> Batch:
-    """The label maps, and instance maps, of one call, all of one size."""
+def read_maps(
+    files: Sequence[Path], config: Config, layout: Layout, data: LayoutConfig, geometry: Geometry | None
+) -> Batch:
+    """The label maps, and instance maps, of one call, once resized all of one size."""
     table = class_table(data)
     labels = [_classes(table, path) for path in files]
-    batch = {"label": _stacked("--labels", files, labels)}
+    batch = {"label": _stacked(labels, geometry, layout)}
     if layout.instances:
         if config.instances is None:
             remedy = "name the folder of instance maps"
             raise UserError("--instances", None, "the network was trained with instances", remedy)
         others = [config.instances / path.name for path in files]
-        batch["instance"] = _stacked(
-            "--instances", others, [_indices("--instances", path) for path in others]
-        )
-        if batch["instance"].shape != batch["label"].shape:
-            raise UserError(
-                "--instances", config.instances, "are not of the labels' size", "give maps that pair"
-            )
+        instances = [_indices("--instances", path) for path in others]
+        for path, one, label in zip(others, instances, labels, strict=True):
+            if one.shape != label.shape:
+                raise UserError("--instances", path, "is not of the label map's size", "give maps that pair")
+        batch["instance"] = _stacked(instances, geometry, layout)
     elif config.instances is not None:
         problem = "the network was trained without instances"
         raise UserError("--instances", config.instances, problem, "leave it out")
@@ -234,38 +252,10 @@ def _indices(flag: str, path: Path) -> Int[np.ndarray, "h w"]:
         ) from error
 
 
-def _stacked(flag: str, files: Sequence[Path], maps: Sequence[np.ndarray]) -> Int[np.ndarray, "n h w"]:
-    for path, one in zip(files, maps, strict=True):
-        if one.shape != maps[0].shape:
-            sizes = [f"{shown.shape[1]} x {shown.shape[0]} pixels" for shown in (one, maps[0])]
-            problem = f"is {sizes[0]}, {files[0].name} {sizes[1]}"
-            raise UserError(flag, path, problem, "give maps of one size, or --batch-size 1")
-    return np.stack(maps).astype(np.int32)
-
-
-def for_size(synthesiser: Synthesiser, size: Sequence[int], example: Path) -> Synthesiser:
-    """The same network for layouts of another size.
-
-    Raises:
-      UserError: it can't make images of that size.
-    """
-    height, width = size
-    layout = replace(synthesiser.layout, height=height, width=width)
-    if layout == synthesiser.layout:
-        return synthesiser
-    trained = f"{synthesiser.layout.width} x {synthesiser.layout.height}"
-    if synthesiser.config.vae:
-        problem = f"{example.name} is {width} x {height} pixels, a network with styles makes {trained} alone"
-        raise UserError(
-            "--labels", example.parent, problem, f"resize the maps to {trained}, nearest neighbour"
-        )
-    try:
-        check(synthesiser.config, layout)
-    except UserError as error:
-        problem = f"{example.name} is {width} x {height} pixels, which the network can't double to"
-        remedy = f"give multiples of the network's smallest image, e.g. {trained}"
-        raise UserError("--labels", example.parent, problem, remedy) from error
-    return replace(synthesiser, layout=layout)
+def _stacked(
+    maps: Sequence[np.ndarray], geometry: Geometry | None, layout: Layout
+) -> Int[np.ndarray, "n h w"]:
+    return np.stack([resized(one, geometry, layout) for one in maps]).astype(np.int32)
 
 
 def style_of(synthesiser: Synthesiser, path: Path) -> Float[np.ndarray, "1 z"]:

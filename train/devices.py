@@ -68,7 +68,7 @@ def across_devices(batch: PyTree) -> PyTree:
 
     For use inside a jitted step, on its batch and on the noise that is drawn for it: the step keeps seeing the
     global batch, and every mean, batch norm and pairwise loss is over the global batch. A batch that does not
-    divide over the devices stays whole on each.
+    divide over the devices stays whole on each, and one that the caller divides (see `parts_along`) is as it came.
     """
 
     def divide(a: jax.Array) -> jax.Array:
@@ -77,14 +77,23 @@ def across_devices(batch: PyTree) -> PyTree:
         rest = (PartitionSpec.UNCONSTRAINED,) * (a.ndim - 1)
         return jax.lax.with_sharding_constraint(a, PartitionSpec(AXIS, *rest))
 
-    mesh = jax.sharding.get_abstract_mesh()
-    return batch if mesh.empty or mesh.size == 1 else jax.tree.map(divide, batch)
+    return batch if parts_along(AXIS) == 1 else jax.tree.map(divide, batch)
 
 
 def rows_divide(rows: int) -> bool:
-    """Whether so many rows divide over the axis "data" of the mesh in use."""
+    """Whether the mesh in use has an axis "data" that is ours to divide over, and so many rows divide over it."""
+    return parts_along(AXIS) > 1 and rows % parts_along(AXIS) == 0
+
+
+def parts_along(axis: str) -> int:
+    """How many parts an array may be divided in along an axis of the mesh in use.
+
+    It is 1 without a mesh, on one that has no such axis, and where the caller divides along it: by an axis of type
+    Explicit, or within `pmap` and `shard_map`, where it is Manual and a function sees its own part.
+    """
     mesh = jax.sharding.get_abstract_mesh()
-    return not mesh.empty and rows % mesh.shape[AXIS] == 0
+    types = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
+    return mesh.shape[axis] if types.get(axis) == AxisType.Auto else 1
 
 
 def on_one_device(tree: PyTree) -> PyTree:

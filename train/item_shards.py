@@ -11,13 +11,12 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int, PyTree
 
-from train.devices import AXIS, ITEMS, rows_divide
+from train.devices import AXIS, ITEMS, parts_along, rows_divide
 
 
 def shards() -> int:
     """The number of parts that the items are in, on the mesh in use."""
-    mesh = jax.sharding.get_abstract_mesh()
-    return 1 if mesh.empty or ITEMS not in mesh.axis_names else mesh.shape[ITEMS]
+    return parts_along(ITEMS)
 
 
 def padded(items: int, parts: int) -> int:

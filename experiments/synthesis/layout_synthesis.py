@@ -20,6 +20,7 @@ from jaxmodels.spade import latent_grid
 from train import config as train_config
 from train import devices, seeds
 from train.config import TrainConfig
+from train.data.label_census import listed
 from train.data.label_config import LayoutConfig, open_layouts
 from train.data.label_maps import LARGEST_VALUE
 from train.data.label_presets import PRESETS
@@ -82,6 +83,8 @@ def run_experiment(experiment: Experiment, argv: Sequence[str]) -> None:
     with cli.training(run, config) as run:
         cli.announce(config, run, cli.published(config, experiment.presets))
         cli.say(f"{data.name}: {len(data.train):,} training pairs, {describe(data.layout)}")
+        if data.absent:
+            cli.say(f"no training map holds these classes: {listed(data.absent)}")
         write_json(run.path / LAYOUT, asdict(data.layout))
         if config.model.coef_vgg and perceptual is None:
             cli.say("NO PERCEPTUAL LOSS: --model.vgg-weights names no file with weights of VGG19")

@@ -34,7 +34,12 @@ from train.metrics.feature_distances import (
     precision_recall,
 )
 from train.metrics.hue import hue_distance, mean_hue
-from train.metrics.segmentation import Unknown, confusion_matrix, segmentation_scores
+from train.metrics.segmentation import (
+    Unknown,
+    confusion_matrix,
+    constant_prediction,
+    segmentation_scores,
+)
 from train.steps import segmenter
 from train.steps.segmenter import SegmenterConfig
 
@@ -157,7 +162,9 @@ def measure(models: Sequence[Synthesiser], data: LayoutData, config: EvaluateCon
     segment = train_segmenter(data, config, seed)
     classes = data.layout.classes
     real = confusion_matrix(test["label"], segment(test["image"]), classes)
-    cli.say(f"segmenter on real test images: mIoU {segmentation_scores(real).mean_iou:.3f}")
+    blind = segmentation_scores(constant_prediction(real)).mean_iou
+    found = segmentation_scores(real).mean_iou
+    cli.say(f"segmenter on real test images: mIoU {found:.3f} (one class everywhere: {blind:.3f})")
     fakes = [model.images(test, own_styles(model, test)) for model in models]
     fake = [confusion_matrix(test["label"], segment(images), classes) for images in fakes]
     styled = [model for model in models if model.config.vae]

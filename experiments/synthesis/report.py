@@ -26,11 +26,17 @@ from train.data.layout_parts import Batch, LayoutData
 from train.figures import image_grid
 from train.figures.loss_curves import Curve, curves
 from train.layout import Layout
-from train.metrics.segmentation import SegmentationScores, Unknown, segmentation_scores
+from train.metrics.segmentation import (
+    SegmentationScores,
+    Unknown,
+    chance_prediction,
+    constant_prediction,
+    segmentation_scores,
+)
 from train.metrics_log import read_metrics
 from train.report import Picture, Report, Section, Settings
 from train.run_directory import RunDirectory, write_json
-from train.tables import Interval, Table, to_text
+from train.tables import NO_NUMBER, Interval, Table, to_text
 
 SHEET = 8
 """Test examples on the sheet."""
@@ -103,24 +109,37 @@ def write_everything(
 
 
 def segmentation_table(measured: Measured) -> Table:
-    """mIoU and pixel accuracy of generated images beside the ceiling, with unknown pixels each way."""
+    """Scores of generated images beside the ceiling and what takes no image, with unknown pixels each way."""
     rows = []
     for unknown in UNKNOWN if measured.layout.dont_care else UNKNOWN[:1]:
         real = segmentation_scores(measured.real, unknown)
         fakes = [segmentation_scores(confusion, unknown) for confusion in measured.fake]
         label = f", unknown {_meaning(unknown)}" if measured.layout.dont_care else ""
         for name, of in _SCORES.items():
-            values = [of(scores) for scores in fakes]
-            ceiling = of(real)
-            rows.append(
-                [name + label, Interval.of(values), ceiling, Interval.of(np.asarray(values) / ceiling)]
-            )
+            values, ceiling = np.asarray([of(scores) for scores in fakes]), of(real)
+            blind = [of(segmentation_scores(make(measured.real), unknown)) for make in _BLIND.values()]
+            meaningful = is_ceiling(ceiling, max(blind))
+            share = Interval.of(values / ceiling) if meaningful else NO_SHARE
+            rows.append([name + label, Interval.of(values), ceiling, *blind, share])
     caption = (
         f"Our own U-Net, trained on real training pairs, on {measured.images:,} generated test images of "
         f"{measured.layout.width} x {measured.layout.height} pixels; ceiling: on the real ones"
     )
-    return Table(caption, ["", "generated", "real (ceiling)", "share of the ceiling"], rows)
+    note = (
+        "Constant: the most frequent class everywhere; chance: classes drawn by how often they occur. Neither sees an "
+        f"image. {NO_SHARE[0].upper()}{NO_SHARE[1:]}: the segmenter does too little better than they on real images."
+    )
+    return Table(caption, ["", "generated", "real (ceiling)", *_BLIND, "share of the ceiling"], rows, note)
 
+
+def is_ceiling(real: float, blind: float) -> bool:
+    """Whether a score on real images is one to compare with: a tenth of the way from one without images to 1."""
+    return real - blind > 0.1 * (1 - blind)
+
+
+NO_SHARE = "no ceiling"
+_BLIND = {"constant": constant_prediction, "chance": chance_prediction}
+"""Predictions that look at no image."""
 
 _SCORES: dict[str, Callable[[SegmentationScores], float]] = {
     "mIoU": lambda s: s.mean_iou,
@@ -224,8 +243,13 @@ def _per_class(measured: Measured) -> Table:
     real = segmentation_scores(measured.real)
     fakes = np.stack([segmentation_scores(confusion).iou for confusion in measured.fake])
     names = measured.layout.value_names
-    rows = [[names[i], Interval.of(fakes[:, i]), float(real.iou[i])] for i in range(measured.layout.classes)]
-    return Table("IoU of each class; NaN: not in the test part", ["class", "generated", "real"], rows)
+    blind = [segmentation_scores(make(measured.real)).iou for make in _BLIND.values()]
+    rows = [
+        [names[i], Interval.of(fakes[:, i]), float(real.iou[i]), *(float(iou[i]) for iou in blind)]
+        for i in range(measured.layout.classes)
+    ]
+    heads = ["class", "generated", "real", *_BLIND]
+    return Table(f"IoU of each class; {NO_NUMBER}: not in the test part", heads, rows)
 
 
 def _class_table(data: LayoutData) -> Table:
@@ -253,7 +277,16 @@ def _protocol(data: LayoutData, measured: Measured, config: EvaluateConfig) -> s
 def _summary(measured: Measured) -> list[str]:
     fake = np.mean([segmentation_scores(confusion).mean_iou for confusion in measured.fake])
     real = segmentation_scores(measured.real).mean_iou
-    lines = [f"mIoU of generated images {fake:.3f}; of real ones, the ceiling, {real:.3f}."]
+    blind = max(segmentation_scores(make(measured.real)).mean_iou for make in _BLIND.values())
+    lines = [
+        f"mIoU of generated images {fake:.3f}; of real ones, the ceiling, {real:.3f}; without a look at any, "
+        f"{blind:.3f}."
+    ]
+    if not is_ceiling(real, blind):
+        lines.append(
+            "The segmenter has learned next to nothing, so its scores say nothing of the images: give more "
+            "--evaluate.segmenter.steps or --evaluate.segmenter-images to experiments.evaluate."
+        )
     if measured.style:
         share = np.mean([close_share(style.followed) for style in measured.style])
         lines.append(
@@ -282,6 +315,10 @@ def results(measured: Measured, config: EvaluateConfig, step: int, data: LayoutD
         "step": step,
         "images": measured.images,
         "real": {name: of(real) for name, of in _SCORES.items()},
+        **{
+            kind: {name: of(segmentation_scores(make(measured.real))) for name, of in _SCORES.items()}
+            for kind, make in _BLIND.items()
+        },
         "generated": {
             name: [of(segmentation_scores(confusion)) for confusion in measured.fake]
             for name, of in _SCORES.items()

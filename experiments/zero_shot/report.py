@@ -16,7 +16,14 @@ from train.data.shapes3d_classes import NAME as EMBEDDED
 from train.data.zero_shot import ZeroShotData
 from train.errors import UserError
 from train.figures import Curve, Panel, bands, class_scatter, confusion, curves
-from train.metrics.zero_shot_baselines import Accuracies, Rule, ridge_to_attributes, supervised_reference
+from train.metrics.zero_shot_baselines import (
+    Accuracies,
+    Rule,
+    chance,
+    constant,
+    ridge_to_attributes,
+    supervised_reference,
+)
 from train.metrics_log import read_metrics
 from train.report import Picture, Report, Section, Settings
 from train.run_directory import RunDirectory, write_json
@@ -106,7 +113,8 @@ def _baselines(data: ZeroShotData) -> dict[str, Accuracies]:
         out[SUPERVISED] = supervised_reference(data.features, data.labels, *splits)
     except UserError as too_few:
         cli.say(f"  no supervised reference: {too_few}")
-    return out
+    sizes = len(data.seen), len(data.unseen)
+    return {**out, "one class for all images": constant(*sizes), "chance": chance(*sizes)}
 
 
 def _results(

@@ -139,7 +139,7 @@ def test_synthesise_refuses_what_does_not_fit(trained, folders, tmp_path, monkey
     out = ("--out", tmp_path / "out")
     said = lambda *more: said_on_failure(synthesise.main, [trained, *more, *out], monkeypatch, capsys)  # noqa: E731
     assert "--instances" in said("--labels", folders / "labels")
-    assert "48 x 48" in said("--labels", labels, "--instances", labels)
+    assert "48 x 48" in said("--labels", labels, "--instances", labels, "--no-resize")
     assert "is no folder" in said("--labels", tmp_path / "nowhere")
     Image.fromarray(np.full((SIDE, SIDE), 77, np.uint8)).save(labels / "0.png")
     assert "77" in said("--labels", labels, "--instances", labels)
@@ -177,8 +177,10 @@ def test_synthesise_takes_what_was_exported(exported, folders, tmp_path):
     labels = tmp_path / "labels"
     labels.mkdir()
     for i in range(3):
-        Image.fromarray(np.full((SIDE, SIDE), i, np.uint8)).save(labels / f"{i}.png")
+        Image.fromarray(np.full((SIDE + 9 * i, SIDE), i, np.uint8)).save(labels / f"{i}.png")
     synthesise.main(from_weights(exported, labels, "--out", tmp_path / "out"))
+    for file in (tmp_path / "out").iterdir():
+        assert np.asarray(Image.open(file)).shape == (SIDE, SIDE, 3)
     style = ("--style", folders / "images" / "1.png")
     synthesise.main(from_weights(exported, labels, *style, "--out", tmp_path / "styled"))
     drawn, styled = (np.asarray(Image.open(tmp_path / out / "0.png")) for out in ("out", "styled"))

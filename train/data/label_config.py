@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from train.data.label_census import ask_for_classes, check_classes, take_census
 from train.data.label_examples import Corrupt, LayoutFiles, find_layout
 from train.data.label_folders import Triples, list_folders
 from train.data.label_maps import ClassTable, minus_one
@@ -50,7 +51,7 @@ class LayoutConfig:
     validation_share: float = 0.1
     """Share of the examples that is set aside for validation."""
     classes: int | None = None
-    """L, without unknown."""
+    """L, without unknown. Files of the `custom` preset need it."""
     dont_care: bool | None = None
     """Whether pixels may be unknown: 255, or L itself, in label files."""
     ignore_instances: bool = False
@@ -74,7 +75,7 @@ class LayoutConfig:
 
 
 def open_layouts(config: LayoutConfig) -> LayoutData:
-    """Opens the data: lists, pairs and checks names, and reads a photo, and an example of a test set of its own.
+    """Opens the data: lists, pairs and checks names, reads an example of each set, and the values of all label maps.
 
     Raises:
       UserError: settings that don't fit together, folders or files that are missing, empty or do not pair.
@@ -86,10 +87,31 @@ def open_layouts(config: LayoutConfig) -> LayoutData:
     corrupt = Corrupt(config.max_corrupt)
     triples, test_triples = _open_triples(config, preset, ""), _open_triples(config, preset, "test_")
     assert triples is not None, "_check requires a training set"
+    absent = _count_classes(config, table, triples, test_triples)
     instances = _uses_instances(config, preset, triples, test_triples)
     layout = find_layout(triples, table, geometry, instances, corrupt, _flags(config, "")[1])
     files = LayoutFiles(triples, table, geometry, layout, corrupt, _flags(config, ""))
-    return _divide(config, files, test_triples)
+    check_first(files)
+    return replace(_divide(config, files, test_triples), absent=absent)
+
+
+def _count_classes(
+    config: LayoutConfig, table: ClassTable, triples: Triples, test: Triples | None
+) -> tuple[int, ...]:
+    """The classes that no training map holds; the maps of both sets hold no other values than the table's.
+
+    Raises:
+      UserError: they do, or no one says how many classes there are.
+    """
+    flag = _flags(config, "")[0]
+    census = take_census(triples, flag)
+    if config.classes is None and config.preset == "custom":
+        raise ask_for_classes(census)
+    absent = check_classes(census, table, flag)
+    if test is not None:
+        flag = _flags(config, "test_")[0]
+        check_classes(take_census(test, flag), table, flag)
+    return absent
 
 
 def chosen(config: LayoutConfig) -> Preset:

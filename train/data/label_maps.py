@@ -1,6 +1,6 @@
 """Label maps: unknown pixels, and remapping from the values in files to classes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,11 +20,13 @@ class ClassTable:
       classes: L.
       dont_care: whether there are unknown pixels.
       class_of: by value; -1 for a value that is no class.
+      remapped: whether a table says what the values are.
     """
 
     classes: int
     dont_care: bool
     class_of: Int[np.ndarray, " values"]
+    remapped: bool = False
 
     @classmethod
     def make(
@@ -49,7 +51,7 @@ class ClassTable:
         else:
             for value, label in remap.items():
                 table[value] = classes if label is None else label
-        return cls(classes, dont_care, table)
+        return cls(classes, dont_care, table, remap is not None)
 
     def to_classes(
         self, values: Int[np.ndarray, "h w"], name: str, flag: str = "--data.labels"
@@ -67,15 +69,34 @@ class ClassTable:
         inside = (values >= 0) & (values <= LARGEST_VALUE)
         labels = np.where(inside, self.class_of[np.where(inside, values, 0)], -1).astype(np.int32)
         if (labels < 0).any():
-            self._refuse(int(values[labels < 0].min()), name, flag)
+            raise self.refusal(int(values[labels < 0].min()), name, flag, np.unique(values).tolist())
         return labels
 
-    def _refuse(self, value: int, name: str, flag: str) -> None:
+    def refusal(self, value: int, name: str, flag: str, values: Sequence[int]) -> UserError:
+        """What to say of a value that is no class, where a file, or a set, holds all of `values`."""
         problem = f"{name} holds the value {value}, which is none of the {self.classes} classes"
-        remedy = "give more --data.classes, or a --data.remap table that lists the value"
-        if value == UNKNOWN and not self.dont_care:
-            remedy = "255 means unknown: give --data.dont-care True"
-        raise UserError(flag, value, problem, remedy)
+        if self.remapped:
+            return UserError(flag, value, problem, "list it in a --data.remap table")
+        strange = [v for v in values if not 0 <= v <= LARGEST_VALUE or self.class_of[v] < 0]
+        if strange == [UNKNOWN] and set(values) != {0, UNKNOWN}:
+            remedy = (
+                "if 255 means unknown, give --data.dont-care True; if it is a class, list it by --data.remap"
+            )
+            return UserError(flag, value, problem, remedy)
+        return UserError(flag, value, problem, advice(values))
+
+
+def advice(values: Sequence[int]) -> str:
+    """How to tell the classes of label maps that hold these values."""
+    if set(values) in ({0, UNKNOWN}, {UNKNOWN}):
+        return 'for masks of 0 and 255 give --data.classes 2 and --data.remap FILE, a JSON file of {"0": 0, "255": 1}'
+    unknown = " and, if 255 means unknown, --data.dont-care True" if UNKNOWN in values else ""
+    classes = max((value for value in values if not unknown or value != UNKNOWN), default=0) + 1
+    if min(values, default=0) < 0 or classes > LARGEST_VALUE:
+        return f"give maps of values from 0 to {LARGEST_VALUE}, which a --data.remap table can list"
+    if classes > 2**15:
+        return "give a --data.remap table that lists all values, and as many --data.classes as it makes"
+    return f"give --data.classes {classes}{unknown}, or a --data.remap table that lists all values"
 
 
 def minus_one(classes: int) -> dict[int, int | None]:

@@ -86,6 +86,7 @@ class LayoutData:
       train, validation, test: disjoint parts; validation is empty where none was asked for.
       corrupt: the files that could not be read so far.
       make_feed: see `feed`.
+      absent: classes that no training map holds.
     """
 
     name: str
@@ -95,6 +96,7 @@ class LayoutData:
     test: LayoutPart
     corrupt: Corrupt
     make_feed: Callable[[int, jax.Array, Mesh, int], Feed]
+    absent: tuple[int, ...] = ()
 
     def feed(self, batch_size: int, keys: jax.Array, mesh: Mesh, inner_steps: int) -> Feed:
         """Training batches for `train.loop.fit`.

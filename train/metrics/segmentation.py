@@ -106,3 +106,18 @@ def _share(part: np.ndarray, whole: np.ndarray, present: np.ndarray, kept: slice
 
 def _mean(values: Float[np.ndarray, " n"]) -> float:
     return float(values.mean()) if len(values) else np.nan
+
+
+def constant_prediction(confusion: Int[np.ndarray, "K+1 K+1"]) -> Int[np.ndarray, "K+1 K+1"]:
+    """The matrix of a prediction that is the most frequent class everywhere, on the same truth."""
+    true = np.asarray(confusion).sum(1)
+    out = np.zeros_like(confusion)
+    out[:, np.argmax(true[:-1])] = true
+    return out
+
+
+def chance_prediction(confusion: Int[np.ndarray, "K+1 K+1"]) -> Float[np.ndarray, "K+1 K+1"]:
+    """The expected matrix of classes that are drawn for each pixel by how often they occur, on the same truth."""
+    true = np.asarray(confusion).sum(1).astype(np.float64)
+    known = np.append(true[:-1], 0.0)
+    return np.outer(true, known / max(known.sum(), 1.0))

@@ -33,6 +33,17 @@ class Accuracies(NamedTuple):
     zero_shot: float
 
 
+def chance(seen: int, unseen: int) -> Accuracies:
+    """What drawing one of the classes of each setting reaches, of so many seen and unseen ones."""
+    every = 1 / (seen + unseen)
+    return Accuracies(every, every, every, 1 / unseen)
+
+
+def constant(seen: int, unseen: int) -> Accuracies:
+    """What one class for all images reaches, a seen one where there is a choice."""
+    return Accuracies(1 / seen, 0.0, 0.0, 1 / unseen)
+
+
 def ridge_to_attributes(
     features: Float[np.ndarray, "N D"],
     labels: Int[np.ndarray, " N"],

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PyTree, UInt8
 
 from jaxmodels.gwae import Decoder, Encoder
 from jaxmodels.priors import Prior
+from train.steps.image_types import require_bytes
 
 Metrics = dict[str, jax.Array]
 
@@ -65,8 +66,12 @@ def decoder(config: AutoencoderConfig, momentum: float) -> Decoder:
 
 
 def pixels(image: UInt8[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-    """uint8 images as float32 in [0, 1]."""
-    return image.astype(jnp.float32) / 255
+    """uint8 images as float32 in [0, 1].
+
+    Raises:
+      TypeError: they are not uint8.
+    """
+    return require_bytes(image).astype(jnp.float32) / 255
 
 
 def split_collections(variables: PyTree) -> tuple[PyTree, PyTree]:

@@ -20,6 +20,7 @@ from jaxmodels.critics import MLP, ConditionalGaussian
 from jaxmodels.domain_features import DomainFeatures
 from objectives.mutual_information import upper
 from objectives.mutual_information.conditional import gaussian_learning_loss
+from train.steps.image_types import require_floats
 
 Metrics = dict[str, jax.Array]
 Method = Literal["source-only", "club", "club-sampled"]
@@ -209,8 +210,12 @@ def images_of(batch: dict) -> Float[Array, "n h w 3"]:
 def features(
     members: PyTree, image: Float[Array, "b h w 3"], key: jax.Array | None, config: AdaptationConfig
 ) -> Float[Array, "b f"]:
-    """With dropout and noise from a key, without where there is none. Pixels count from 0 to 255, as in the code."""
-    rngs = {}
+    """With dropout and noise from a key, without where there is none. Pixels count from 0 to 255, as in the code.
+
+    Raises:
+      TypeError: the images, of [0, 1], are not floats.
+    """
+    image, rngs = require_floats(image), {}
     if key is not None:
         dropout_key, noise_key = jax.random.split(key)
         rngs = {"dropout": dropout_key, "noise": noise_key}

@@ -29,6 +29,7 @@ from train.devices import across_devices
 from train.layout import UNKNOWN, Layout
 from train.steps.autoencoder import Metrics, Networks, gradient_norm, split_collections
 from train.steps.gaugan_networks import GauGANConfig, init_networks, make_modules
+from train.steps.image_types import require_bytes
 
 Batch = Mapping[str, Array]
 Perceptual = Callable[[Float[Array, "b h w 3"], Float[Array, "b h w 3"]], Float[Array, ""]]
@@ -307,8 +308,12 @@ def see(batch: Batch, layout: Layout) -> Float[Array, "b h w s"]:
 
 
 def signed_pixels(image: UInt8[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
-    """uint8 images as float32 in [-1, 1]."""
-    return image.astype(jnp.float32) / 127.5 - 1
+    """uint8 images as float32 in [-1, 1].
+
+    Raises:
+      TypeError: they are not uint8.
+    """
+    return require_bytes(image).astype(jnp.float32) / 127.5 - 1
 
 
 def to_bytes(image: Float[Array, "b h w 3"]) -> UInt8[Array, "b h w 3"]:

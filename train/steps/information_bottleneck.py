@@ -19,6 +19,7 @@ from jaxmodels.critics import ConditionalGaussian
 from jaxmodels.vae import reparameterise
 from objectives.mutual_information import upper
 from objectives.mutual_information.conditional import gaussian_learning_loss
+from train.steps.image_types import require_floats
 
 Metrics = dict[str, jax.Array]
 Penalty = Literal["none", "vub", "club", "club-sampled", "vclub", "vclub-sampled"]
@@ -147,8 +148,12 @@ def train_step(
 
 
 def pixels_of(image: Float[Array, "b h w"]) -> Float[Array, "b p"]:
-    """Pixels of [0, 1] as numbers of [-1, 1]."""
-    return 2 * image.reshape(len(image), -1) - 1
+    """Pixels of [0, 1] as numbers of [-1, 1].
+
+    Raises:
+      TypeError: they are not floats.
+    """
+    return 2 * require_floats(image).reshape(len(image), -1) - 1
 
 
 def q_loss(

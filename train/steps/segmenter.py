@@ -15,6 +15,7 @@ import optax
 from jaxtyping import Array, Float, Int, Num, PyTree
 
 from jaxmodels.unet import UNet
+from train.steps.image_types import require_floats
 
 Metrics = dict[str, jax.Array]
 
@@ -143,5 +144,9 @@ def segment(params: PyTree, images: Num[Array, "b h w 3"], config: SegmenterConf
 
 
 def pixels_of(images: Num[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
-    """Bytes as numbers of [-1, 1]; floats as they are."""
-    return images / 127.5 - 1 if images.dtype == jnp.uint8 else images
+    """Bytes as numbers of [-1, 1]; floats as they are.
+
+    Raises:
+      TypeError: they are neither.
+    """
+    return images / 127.5 - 1 if images.dtype == jnp.uint8 else require_floats(images, low=-1)

@@ -27,7 +27,7 @@ def test_a_value_that_is_no_class(value):
 
 
 def test_255_without_unknown():
-    with pytest.raises(UserError, match=r"255 means unknown: give --data.dont-care True"):
+    with pytest.raises(UserError, match=r"if 255 means unknown, give --data.dont-care True"):
         ClassTable.make(3, dont_care=False).to_classes(VALUES, "a.png")
 
 

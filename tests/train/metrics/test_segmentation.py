@@ -5,7 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from train.metrics.segmentation import confusion_matrix, segmentation_scores
+from train.metrics.segmentation import (
+    chance_prediction,
+    confusion_matrix,
+    constant_prediction,
+    segmentation_scores,
+)
 
 CLASSES = 4
 RNG = np.random.default_rng(0)
@@ -99,3 +104,17 @@ def test_renamed_classes_and_parts_of_a_set(order, cut):
     np.testing.assert_allclose(
         [moved.mean_iou, moved.frequency_weighted_iou], [scores.mean_iou, scores.frequency_weighted_iou]
     )
+
+
+def test_predictions_that_see_no_image():
+    """Against many drawn maps; unknown pixels are no class to predict."""
+    truth = np.repeat([0, 1, 2, 3], [50, 30, 10, 10])
+    confusion = confusion_matrix(truth, truth, 3)
+    np.testing.assert_array_equal(
+        constant_prediction(confusion), confusion_matrix(truth, np.zeros_like(truth), 3)
+    )
+    draw = np.random.default_rng(0).choice(3, (4000, 100), p=[5 / 9, 3 / 9, 1 / 9])
+    mean = sum(confusion_matrix(truth, row, 3) for row in draw) / len(draw)
+    np.testing.assert_allclose(chance_prediction(confusion), mean, atol=0.2)
+    nothing = np.zeros((4, 4), np.int64)
+    assert not constant_prediction(nothing).any() and not chance_prediction(nothing).any()

@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 
 from train.errors import UserError
-from train.metrics.zero_shot_baselines import attribute_scores, ridge_to_attributes, supervised_reference
+from train.metrics.zero_shot import per_class_accuracy
+from train.metrics.zero_shot_baselines import (
+    attribute_scores,
+    chance,
+    constant,
+    ridge_to_attributes,
+    supervised_reference,
+)
 
 SEEN, UNSEEN = np.arange(6), np.arange(6, 8)
 ATTRIBUTES = np.random.default_rng(1).normal(size=(8, 3)).astype(np.float32)
@@ -108,3 +115,15 @@ def test_an_unseen_class_too_small_for_two_halves():
     single = np.append(test_unseen[labels[test_unseen] == 6], test_unseen[-1])
     with pytest.raises(UserError, match="class = 7: has too few test images"):
         supervised_reference(features, labels, trainval, test_seen, single)
+
+
+def test_what_needs_no_image():
+    """Against per-class accuracies of drawn and of constant classes, 0 to 2 seen and 3 to 6 unseen."""
+    labels = np.repeat(np.arange(7), 3000).astype(np.int32)
+    draw, one = np.random.default_rng(0).integers(0, 7, len(labels)), np.zeros_like(labels)
+    drawn = [per_class_accuracy(draw, labels, classes) for classes in (np.arange(3), np.arange(3, 7))]
+    np.testing.assert_allclose(drawn, chance(3, 4)[:2], atol=0.02)
+    fixed = [per_class_accuracy(one, labels, classes) for classes in (np.arange(3), np.arange(3, 7))]
+    np.testing.assert_allclose(fixed, constant(3, 4)[:2], rtol=1e-6)
+    assert chance(3, 4).zero_shot == constant(3, 4).zero_shot == 0.25
+    assert constant(3, 4).harmonic == 0 and chance(3, 4).harmonic == pytest.approx(1 / 7)
