@@ -1,8 +1,7 @@
 """`python -m experiments`: what there is to run."""
 
-import importlib
-
 from experiments import cli
+from experiments.entry import entry_named
 from train.tables import Table, to_text
 
 COMMANDS = (
@@ -18,7 +17,7 @@ COMMANDS = (
 
 def main() -> None:
     """Prints the experiments and the commands on runs."""
-    abouts = [importlib.import_module(f"experiments.{name}").ABOUT for name in cli.EXPERIMENTS]
+    abouts = [entry_named(name).about for name in cli.EXPERIMENTS]
     rows = [[about.name, about.paper, about.data, about.time] for about in abouts]
     print("Run one with: python -m experiments.NAME [--help]\n")
     print(to_text(Table("Experiments", ["name", "paper", "data", "time"], rows)))
@@ -27,4 +26,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    cli.main(lambda _: main())

@@ -22,6 +22,8 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
 from experiments import cli
+from experiments.entry import Entry
+from experiments.run_report import of_file
 from experiments.stored_models import Stored, published
 from experiments.zero_shot import protocol
 from experiments.zero_shot import report as zero_shot_report
@@ -167,7 +169,8 @@ def task(config: Config, data: ZeroShotData) -> Task:
     step = partial(
         cada_vae.train_step, config=config.model, sizes=sizes, steps_per_epoch=steps_per_epoch(config, data)
     )
-    return Task(init=partial(cada_vae.init_state, config=config.model, sizes=sizes), train_step=step)
+    use = partial(protocol.latents_of_zeros, config=config.model, sizes=sizes)
+    return Task(partial(cada_vae.init_state, config=config.model, sizes=sizes), step, use)
 
 
 def steps_per_epoch(config: Config, data: ZeroShotData) -> int:
@@ -205,6 +208,7 @@ def report(
         trained[""][1],
         measured,
         zero_shot_report.About(
+            data=in_words(config),
             config=config.evaluate,
             first_seed=config.seed,
             steps=steps,
@@ -213,6 +217,15 @@ def report(
             reference=cli.settings_of(cli.published(config, PRESETS)),
         ),
     )
+
+
+def in_words(config: Config) -> str:
+    """What the data are, for the title."""
+    if config.data.source == "procedural":
+        return "rendered classes of 3D Shapes"
+    if config.preset in zero_shot_report.PUBLISHED:
+        return of_file(f"{config.preset.upper()}, read from the files", config.data.path)
+    return of_file("classes", config.data.path)
 
 
 def evaluate(run: RunDirectory, config: Config) -> None:
@@ -260,6 +273,14 @@ def check(config: Config) -> None:
     # The published batch of 50 divides over few numbers of devices; these models are small enough for every device.
     train_config.check(replace(config.train, steps=config.train.steps or 1), devices=1)
 
+
+ENTRY = Entry(
+    about=ABOUT,
+    config=Config,
+    check=check,
+    evaluate=evaluate,
+    stored_models=stored_models,
+)
 
 if __name__ == "__main__":
     cli.main(main)

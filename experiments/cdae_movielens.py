@@ -18,12 +18,14 @@ from functools import partial
 from typing import Literal
 
 from experiments import cli
+from experiments.entry import Entry
 from experiments.recommendation import page, serving, training
-from experiments.recommendation.data import DataConfig, open_data
+from experiments.recommendation.data import DataConfig, in_words, open_data
 from experiments.recommendation.measures import Setting
 from experiments.recommendation.report import About
 from experiments.recommendation.serving import Recommender
 from experiments.recommendation.training import System
+from experiments.run_report import titled
 from experiments.stored_models import Stored, own
 from train import config as train_config
 from train import devices
@@ -47,6 +49,7 @@ SETTING = Setting(
     criterion="map@10",
     metrics=("map@10", "precision@5", "precision@10", "recall_of_all@10"),
     ks=(5, 10),
+    further=("map", "recall_of_all", "ndcg"),
 )
 Variant = Literal["M1", "M2", "M3", "M4", "M1-no-user", "M2-no-user", "M3-no-user", "M4-no-user", "custom"]
 VARIANTS = {
@@ -93,7 +96,6 @@ QUICK = replace(
     seeds=3,
     epochs=30,
     models=("M1", "M2", "M3", "M4", "M4-no-user"),
-    model=replace(PAPER.model, negatives=0),
     data=DataConfig(),
 )
 ML100K = replace(
@@ -102,6 +104,7 @@ ML100K = replace(
     seeds=1,
     epochs=100,
     models=PAPER.models,
+    model=replace(PAPER.model, l2=0.03),
     train=replace(PAPER.train, batch_size=50),
     data=PAPER.data,
 )
@@ -162,7 +165,13 @@ def about(config: Config, best: str) -> About:
         "out of the training items; what is tested learned from all training items. Nothing was chosen on test items.",
     ]
     settings, reference = (cli.settings_of(c) for c in (config, PAPER))
-    return About("CDAE", [f"Best variant on validation items: {best}."], notes, settings, reference)
+    return About(
+        titled("CDAE", in_words(config.data)),
+        [f"Best variant on validation items: {best}."],
+        notes,
+        settings,
+        reference,
+    )
 
 
 def evaluate(run: RunDirectory, config: Config) -> None:
@@ -178,11 +187,16 @@ def evaluate(run: RunDirectory, config: Config) -> None:
     )
 
 
-def load_recommender(run: RunDirectory, which: Which, seed: int | None = None) -> Recommender:
-    """The run's best variant on validation items; a seed, or the first. New users have no node of their own."""
+def load_recommender(
+    run: RunDirectory, which: Which, seed: int | None = None, model: str = ""
+) -> Recommender:
+    """The run's best variant on validation items, or the one named; a seed, or the first.
+
+    New users have no node of their own.
+    """
     config, catalogue = cli.from_json(Config, run.config), serving.read_catalogue(run)
     known = systems(config, catalogue.users, len(catalogue.item_ids))
-    return serving.best_recommender(run, config, known, catalogue, SETTING, which, seed)
+    return serving.best_recommender(run, config, known, catalogue, SETTING, which, seed, model)
 
 
 def stored_models(run: RunDirectory) -> dict[str, Stored]:
@@ -202,6 +216,15 @@ def check(config: Config) -> None:
     if not config.models or len(set(config.models)) < len(config.models):
         raise UserError("--models", config.models, "is empty or names one twice", "give e.g. M4 M4-no-user")
 
+
+ENTRY = Entry(
+    about=ABOUT,
+    config=Config,
+    check=check,
+    evaluate=evaluate,
+    stored_models=stored_models,
+    load_recommender=load_recommender,
+)
 
 if __name__ == "__main__":
     cli.main(main)

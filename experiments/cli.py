@@ -2,14 +2,12 @@
 
 import contextlib
 import dataclasses
-import importlib
 import importlib.util
 import os
-import pathlib
 import signal
 import sys
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -17,12 +15,24 @@ from typing import Any, Literal, TypeVar
 import jax
 import tyro
 
+from experiments import first_seconds, processes, streams
+from experiments.settings import absolute, from_json, located, paths, to_json
 from train.config import TrainConfig
 from train.errors import UserError
+from train.fingerprint import check_files, fingerprints
 from train.interrupt import Interrupted
 from train.loop import NonFiniteError
+from train.npz_files import without_limit
 from train.report import departures
-from train.run_directory import RunDirectory, check_resume, create_run, open_run, update_config
+from train.run_directory import (
+    RunDirectory,
+    check_outputs,
+    check_resume,
+    create_run,
+    open_run,
+    remove_untrained,
+    update_config,
+)
 
 EXPERIMENTS = (
     "gwae_3dshapes",
@@ -36,18 +46,6 @@ EXPERIMENTS = (
     "gaugan",
     "dagan",
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class DistributedConfig:
-    """Several processes, one per host."""
-
-    coordinator: str = ""
-    """Address of the first process as HOST:PORT, or `auto` on a TPU pod; empty for a single process."""
-    processes: int = 1
-    """Number of processes."""
-    process: int = 0
-    """Number of this process, from 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +66,14 @@ class RunConfig:
     """Write a trace of one dispatch into the run's folder profile/."""
     tensorboard: bool = False
     """Also write TensorBoard events (extra `tensorboard`)."""
-    distributed: DistributedConfig = dataclasses.field(default_factory=DistributedConfig)
+    distributed: processes.DistributedConfig = dataclasses.field(default_factory=processes.DistributedConfig)
 
 
 Config = TypeVar("Config", bound=RunConfig)
 NOT_SETTINGS = ("resume", "run_dir", "profile", "tensorboard", "distributed")
 """Fields that say how to run, not what: they may differ when a run is resumed."""
+MOST_SEEDS = 10_000
+"""Of one program, which holds the states of all."""
 
 
 @dataclass(frozen=True)
@@ -89,22 +89,32 @@ class About:
 def main(command: Callable[[Sequence[str]], None]) -> None:
     """Runs a command on sys.argv; what a user can mend ends in one line and exit code 2."""
     try:
-        command(sys.argv[1:])
+        first_seconds.over()
+        with streams.forgiving() as output:
+            command(without_limit(sys.argv[1:]))
+        if output.failure is not None:
+            _end(
+                f"error: standard output can't be written ({output.failure.strerror}); files are complete", 1
+            )
     except UserError as error:
         _end(f"error: {error}", 2)
     except Interrupted as stop:
         _end(str(stop), stop.exit_code)
     except NonFiniteError as error:
         _end(f"error: {error}", 1)
+    except processes.ProcessLostError as error:
+        processes.leave(f"error: {error}")
     except KeyboardInterrupt:
         _end("stopped; what was saved is kept, and --resume RUN_DIR continues", 130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    except OSError as error:  # of a file or folder that no reader or writer expected to be like this
+        if error.filename is None:
+            raise
+        _end(f"error: {error.filename} can't be used ({error.strerror}); move it away, or name another", 2)
 
 
 def _end(line: str, code: int) -> typing.NoReturn:
-    print(line, file=sys.stderr, flush=True)
+    with streams.forgiving():
+        print(line, file=sys.stderr, flush=True)
     sys.exit(code)
 
 
@@ -122,7 +132,7 @@ def parse(
     resume = _peek(argv, "--resume")
     run, default = None, presets.get(_peek(argv, "--preset") or "quick", presets["quick"])
     if resume is not None:
-        run = open_run(Path(resume))
+        run = open_run(absolute(Path(resume), "--resume"))
         if run.experiment != name:
             raise UserError(
                 "--resume",
@@ -130,11 +140,11 @@ def parse(
                 f"is a run of {run.experiment}",
                 f"use python -m experiments.{run.experiment}",
             )
-        default = from_json(config_class, run.config)
+        default = dataclasses.replace(from_json(config_class, run.config), resume=None, run_dir=None)
     parsed = tyro.cli(
         config_class, default=default, prog=f"python -m experiments.{name}", description=doc, args=list(argv)
     )
-    return parsed, run
+    return located(parsed, default), run
 
 
 def _peek(argv: Sequence[str], flag: str) -> str | None:
@@ -155,7 +165,8 @@ def prepare(config: RunConfig) -> None:
     """
     if config.tensorboard:
         require("tensorboardX", "--tensorboard", True, "tensorboard")
-    join(config.distributed)
+    processes.join(config.distributed)
+    find_devices()
     cache_compilations()
 
 
@@ -164,16 +175,30 @@ def open_or_create(
 ) -> RunDirectory:
     """The run directory of a resumed run, or a new one.
 
+    Where files lie may change, what they hold may not.
+
     Raises:
-      UserError: a resumed run was given settings that may not change, or the directory can't be made.
+      UserError: a resumed run was given settings or files that may not change, or the directory can't be made.
     """
     settings = to_json(config)
+    places = {field: path for field, path in paths(config).items() if _is_data(field, changeable)}
     if run is None:
-        return create_run(name, settings, config.run_dir)
-    # A setting that the run's version did not have yet is at its default.
-    saved = to_json(from_json(type(config), run.config))
-    check_resume(saved, settings, (*changeable, *NOT_SETTINGS))
+        return create_run(name, settings, config.run_dir, files=fingerprints(places))
+    # A setting that the run's version did not have yet is at its default; how to run is no setting.
+    saved, wanted = (
+        {field: value for field, value in content.items() if field not in NOT_SETTINGS}
+        for content in (to_json(from_json(type(config), run.config)), settings)
+    )
+    check_resume(saved, wanted, (*changeable, *places, "data.cache_dir"))
+    check_files(run.files, places)
     return run
+
+
+def _is_data(field: str, changeable: Sequence[str]) -> bool:
+    """Whether a path is of something that the run depends on."""
+    if field in (*NOT_SETTINGS, "data.cache_dir"):
+        return False
+    return not any(f"{field}.".startswith(f"{name}.") for name in changeable)
 
 
 @contextlib.contextmanager
@@ -185,9 +210,10 @@ def training(run: RunDirectory, config: RunConfig) -> Iterator[RunDirectory]:
 
     previous = signal.signal(signal.SIGTERM, stop)
     try:
-        with run.locked():
-            unchanged = {field: run.config[field] for field in NOT_SETTINGS}
-            yield update_config(run, {**to_json(config), **unchanged})
+        with run.locked(), processes.watched(run), _nothing_left(run, new=config.resume is None):
+            check_outputs(run)
+            kept = {field: run.config.get(field) for field in NOT_SETTINGS}
+            yield update_config(run, {**to_json(config), **kept})
     except KeyboardInterrupt as request:
         name = request.args[0] if request.args else "SIGINT"
         raise Interrupted(name, None, run) from request
@@ -195,51 +221,50 @@ def training(run: RunDirectory, config: RunConfig) -> Iterator[RunDirectory]:
         signal.signal(signal.SIGTERM, previous)
 
 
-def join(config: DistributedConfig) -> None:
-    """Connects this process to the others, before anything touches a device.
-
-    At the end the others wait for the first process, which evaluates alone, for up to a day.
-
-    Raises:
-      UserError: the settings don't fit together, or the others can't be reached.
-    """
-    if not config.coordinator:
-        return
-    if not 0 <= config.process < max(config.processes, 1):
-        raise UserError(
-            "--distributed.process", config.process, f"is not in [0, {config.processes})", "count from 0"
-        )
-    settings: dict[str, Any] = {"shutdown_timeout_seconds": 24 * 3600}
-    if config.coordinator != "auto":
-        host, _, port = config.coordinator.rpartition(":")
-        if not host or not port.isdigit():
-            raise UserError(
-                "--distributed.coordinator", config.coordinator, "is no address", "give HOST:PORT or auto"
-            )
-        settings |= {
-            "coordinator_address": config.coordinator,
-            "num_processes": config.processes,
-            "process_id": config.process,
-        }
+@contextlib.contextmanager
+def _nothing_left(run: RunDirectory, new: bool) -> Iterator[None]:
+    """Removes a new run that fails before anything was trained: the corrected command may have its name."""
     try:
-        jax.distributed.initialize(**settings)
-    except (ValueError, RuntimeError) as error:
-        remedy = "check that all processes were started and reach that address; `auto` works on pods alone"
-        raise UserError(
-            "--distributed.coordinator", config.coordinator, str(error).splitlines()[0], remedy
-        ) from error
+        yield
+    except Exception:
+        if new and jax.process_index() == 0:
+            remove_untrained(run)
+        raise
+
+
+class NotInstalled(UserError):
+    """An optional package is missing."""
 
 
 def require(package: str, flag: str, value: object, extra: str) -> None:
-    """Raises UserError where an optional package is missing."""
+    """Raises NotInstalled where an optional package is missing."""
     if importlib.util.find_spec(package) is None:
-        raise UserError(flag, value, f"needs {package}, which is not installed", f"pip install '.[{extra}]'")
+        raise NotInstalled(
+            flag, value, f"needs {package}, which is not installed", f"pip install '.[{extra}]'"
+        )
+
+
+def find_devices() -> None:
+    """Raises UserError where there are none of the kind that JAX_PLATFORMS asks for."""
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        wanted = os.environ.get("JAX_PLATFORMS")
+        if not wanted:
+            raise
+        reason = " ".join(str(error).split())[:120]
+        problem = f"no such device was found{f' ({reason})' if reason else ''}"
+        raise UserError("JAX_PLATFORMS", wanted, problem, "set it to cpu, or unset it") from error
 
 
 def cache_compilations() -> None:
     """Keeps compiled programs, so that a second start of the same program takes seconds."""
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        folder = pathlib.Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
+        try:
+            folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+        except RuntimeError:
+            say("no home folder is known here: compiled programs are not kept (XDG_CACHE_HOME names a place)")
+            return
         jax.config.update("jax_compilation_cache_dir", str(folder / "jaxmodels" / "programs"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
@@ -249,10 +274,12 @@ def published(config: RunConfig, presets: Mapping[str, Config]) -> Config:
     return presets["paper" if config.preset == "quick" else config.preset]
 
 
-def announce(config: RunConfig, run: RunDirectory, reference: RunConfig) -> None:
-    """Says where the run is kept and how it departs from the published setting."""
+def announce(
+    config: RunConfig, run: RunDirectory, reference: RunConfig, unused: Collection[str] = ()
+) -> None:
+    """Says where the run is kept and how it departs from the published setting, in what is used."""
     say(f"run directory: {run.path}")
-    changed = departures(settings_of(config), settings_of(reference))
+    changed = departures(settings_of(config, unused), settings_of(reference, unused))
     if changed:
         say(f"departures from the {reference.preset} preset (--preset {config.preset}):")
         for field, (there, here) in changed.items():
@@ -289,56 +316,13 @@ def check_positive(values: Iterable[tuple[str, float]]) -> None:
 def check(config: RunConfig) -> None:
     """Raises UserError for seeds that can't be run."""
     check_least([("--seeds", config.seeds, 1)])
+    if config.seeds > MOST_SEEDS:
+        raise UserError("--seeds", config.seeds, "is too large", f"give at most {MOST_SEEDS:,}")
     if not 0 <= config.seed < 2**31 - config.seeds:
         raise UserError("--seed", config.seed, "is out of range", "give a number from 0 to about two billion")
 
 
-def settings_of(config: RunConfig) -> dict[str, Any]:
-    """The settings that say what is run, for tables and comparisons."""
-    return {name: value for name, value in to_json(config).items() if name not in (*NOT_SETTINGS, "preset")}
-
-
-def to_json(config: Any) -> dict[str, Any]:
-    """A nested dataclass as JSON holds it."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: plain(item) for key, item in value.items()}
-        if isinstance(value, tuple | list):
-            return [plain(item) for item in value]
-        return str(value) if isinstance(value, Path) else value
-
-    return plain(dataclasses.asdict(config))
-
-
-def from_json(config_class: type[Config], content: Mapping[str, Any]) -> Config:
-    """The inverse of `to_json`.
-
-    Raises:
-      UserError: the settings are of another version of the experiment.
-    """
-    hints = typing.get_type_hints(config_class)
-    names = {field.name for field in dataclasses.fields(config_class)}
-    if unknown := set(content) - names:
-        raise UserError(
-            "config.json", ", ".join(sorted(unknown)), "is no setting of this version", "start a new run"
-        )
-
-    def value(hint: Any, given: Any) -> Any:
-        if dataclasses.is_dataclass(hint):
-            return from_json(typing.cast(Any, hint), given)
-        if isinstance(given, list):
-            return tuple(given)
-        wants_path = hint is Path or Path in typing.get_args(hint)
-        return Path(given) if wants_path and given is not None else given
-
-    return config_class(**{name: value(hints[name], given) for name, given in content.items()})
-
-
-def load_experiment(run: RunDirectory) -> Any:
-    """The module that made a run."""
-    if run.experiment not in EXPERIMENTS:
-        raise UserError(
-            str(run.path), run.experiment, "is no experiment of this version", "use the one that made it"
-        )
-    return importlib.import_module(f"experiments.{run.experiment}")
+def settings_of(config: RunConfig, unused: Collection[str] = ()) -> dict[str, Any]:
+    """The settings that say what is run, for tables and comparisons, without those of what is not trained."""
+    left_out = {*NOT_SETTINGS, "preset", *unused}
+    return {name: value for name, value in to_json(config).items() if name not in left_out}

@@ -8,7 +8,6 @@ chooses a model's penalty and, for each seed, its number of updates; nothing is 
 three seeds. The embedded data are `shapes3d-procedural-fashion`: rendered items and simulated users.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,10 +19,12 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
 from experiments import cli, runs
+from experiments.entry import Entry
 from experiments.recommendation import fashion_measures, fashion_report
 from experiments.recommendation.fashion_measures import Trained, sizes
 from experiments.recommendation.fashion_training import catalogue, feed, task, validation_batch
-from experiments.recommendation.serving import Recommender
+from experiments.recommendation.serving import Recommender, one_of
+from experiments.run_report import of_file
 from experiments.stored_models import Stored, own
 from train import config as train_config
 from train import devices, seeds
@@ -32,6 +33,7 @@ from train.data import fashion
 from train.data.fashion import FashionData
 from train.data.fashion_world import fashion_world
 from train.errors import UserError
+from train.json_records import read_record
 from train.loop import fit
 from train.metrics.auc import COLD, Ties
 from train.run_directory import RunDirectory
@@ -170,6 +172,11 @@ def stages(config: Config) -> dict[str, VisualConfig]:
     }
 
 
+def in_words(config: DataConfig) -> str:
+    """What the data are, for the title."""
+    return "rendered items" if config.source == "procedural" else of_file("records", config.path)
+
+
 def open_data(config: DataConfig) -> FashionData:
     """The data with their test and validation records kept back.
 
@@ -214,6 +221,7 @@ def report(run: RunDirectory, config: Config, data: FashionData, trained: Mappin
         catalogue(data),
         measured,
         fashion_report.Protocol(config.evaluate.ties, config.evaluate.cold, config.data.held),
+        in_words(config.data),
         cli.settings_of(config),
         cli.settings_of(cli.published(config, PRESETS)),
     )
@@ -237,20 +245,23 @@ def load(run: RunDirectory, config: Config, data: FashionData, stage: str, which
     return Trained(settings, load_state(what, keys, config.train, run.in_stage(stage), which))
 
 
-def load_recommender(run: RunDirectory, which: Which, seed: int | None = None) -> Recommender:
-    """The model that validation chose, for new users: their vectors are fitted, the items held fixed.
+def load_recommender(
+    run: RunDirectory, which: Which, seed: int | None = None, model: str = ""
+) -> Recommender:
+    """The model that validation chose or the one named, for new users: their vectors are fitted, the items held fixed.
 
     Args:
       run: a finished one.
       which: checkpoint.
       seed: of those of the run; the first for None.
+      model: one of the run's stages.
 
     Raises:
-      UserError: the run has no results yet.
+      UserError: the run has no results yet, or they name no training of it.
     """
     config = cli.from_json(Config, run.config)
     data = open_data(config.data)
-    stage = chosen_stage(run, config)
+    stage = one_of(list(stages(config)), model, lambda: chosen_stage(run, config))
     settings, state = load(run, config, data, stage, which)
     params = seeds.unstack(state.params, runs.seed_index(seed, config.seed, config.seeds))
     items = visual.all_items(params, catalogue(data), settings, sizes(data))
@@ -265,21 +276,20 @@ def load_recommender(run: RunDirectory, which: Which, seed: int | None = None) -
             row[: len(history)] = history
         return np.asarray(of_padded(padded))
 
-    return Recommender([str(i) for i in range(data.items)], scores)
+    return Recommender([str(i) for i in range(data.items)], scores, stage, list(stages(config)))
 
 
 def chosen_stage(run: RunDirectory, config: Config) -> str:
     """The training that validation chose, the only one where there is one.
 
     Raises:
-      UserError: the run has no results yet.
+      UserError: the run has no results yet, or they name no training of it.
     """
-    if len(stages(config)) == 1:
-        return next(iter(stages(config)))
-    try:
-        return json.loads((run.path / "results.json").read_text())["chosen"]
-    except (OSError, KeyError, ValueError) as error:
-        raise UserError(str(run.path), "results.json", "is not there or damaged", "finish the run") from error
+    names = list(stages(config))
+    if len(names) == 1:
+        return names[0]
+    remedy = "finish the run by --resume, or write the results again by evaluate"
+    return read_record(run.path / "results.json", "RUN_DIR", run.path, remedy).text("chosen", names)
 
 
 def stored_models(run: RunDirectory) -> dict[str, Stored]:
@@ -315,6 +325,15 @@ def check(config: Config) -> None:
     # Small enough for every device, whether a batch divides over the devices or not.
     train_config.check(config.train, devices=1)
 
+
+ENTRY = Entry(
+    about=ABOUT,
+    config=Config,
+    check=check,
+    evaluate=evaluate,
+    stored_models=stored_models,
+    load_recommender=load_recommender,
+)
 
 if __name__ == "__main__":
     cli.main(main)

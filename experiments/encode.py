@@ -1,19 +1,21 @@
 """Encodes images with a trained run: posterior means and log variances, of every seed."""
 
-import zipfile
-import zlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from experiments import cli, runs
 from experiments.representation.view import View, open_trained
+from train.atomic import refuse_input, write_atomically
+from train.data.image_files import Encoded, UnreadableError, list_images, read_photo
 from train.devices import on_one_device
 from train.errors import UserError
+from train.npz_files import read_npz
 from train.seeds import unstack
 from train.stored_state import Which
 
@@ -39,24 +41,21 @@ def main(argv: Sequence[str]) -> None:
     config = runs.parse(Config, "encode", __doc__, argv)
     if not config.out.parent.is_dir():
         raise UserError("--out", config.out, "its folder does not exist", "make the folder first")
+    refuse_input(config.out, [config.input])
     images, names = read_images(config.input)
     trained = open_trained(config.run_dir, config.checkpoint)
     count = len(trained.keys)
-    views = [View(trained.autoencoder, on_one_device(unstack(trained.state, i))) for i in range(count)]
+    views = [View(trained.system.autoencoder, on_one_device(unstack(trained.state, i))) for i in range(count)]
     encoded = [view.encode(images) for view in views]
-    try:
-        with config.out.open("wb") as file:
-            np.savez(
-                file,
-                mean=np.stack([mu for mu, _ in encoded]),
-                logvar=np.stack([logvar for _, logvar in encoded]),
-                seeds=np.arange(trained.first_seed, trained.first_seed + count),
-                names=np.asarray(names),
-            )
-    except OSError as error:
-        raise UserError(
-            "--out", config.out, f"can't be written ({error.strerror})", "give a writable file"
-        ) from error
+    file = io.BytesIO()
+    np.savez(
+        file,
+        mean=np.stack([mu for mu, _ in encoded]),
+        logvar=np.stack([logvar for _, logvar in encoded]),
+        seeds=np.arange(trained.first_seed, trained.first_seed + count),
+        names=np.asarray(names),
+    )
+    write_atomically(config.out, file.getvalue(), "--out", "give a writable file")
     cli.say(f"encoded {len(images)} images with {count} seed(s): {config.out}")
 
 
@@ -66,14 +65,10 @@ def read_images(path: Path) -> tuple[UInt8[np.ndarray, "n 64 64 3"], list[str]]:
     Raises:
       UserError: there is nothing to read, or a file is no image.
     """
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         return _read_npz(path)
     if path.is_dir():
-        files = sorted(
-            file for file in path.iterdir() if file.suffix.lower() in Image.registered_extensions()
-        )
-        if not files:
-            raise UserError("--input", path, "holds no images", "give a folder of png or jpg files")
+        files = list_images(path, "--input")
     elif path.is_file():
         files = [path]
     else:
@@ -85,25 +80,17 @@ def read_images(path: Path) -> tuple[UInt8[np.ndarray, "n 64 64 3"], list[str]]:
 
 def _read_image(file: Path) -> UInt8[np.ndarray, "64 64 3"]:
     try:
-        with Image.open(file) as image:
-            rgb = image.convert("RGB")
-            if rgb.size != (SIZE, SIZE):
-                rgb = rgb.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
-            return np.asarray(rgb)
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError) as error:
-        raise UserError(
-            "--input", file, f"is no readable image ({error})", "remove or mend that file"
-        ) from error
+        rgb = read_photo(Encoded(str(file), file))
+    except UnreadableError as error:
+        problem = f"is no readable image ({error.reason})"
+        raise UserError("--input", file, problem, "remove or mend that file") from error
+    if rgb.size != (SIZE, SIZE):
+        rgb = rgb.resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+    return np.asarray(rgb)
 
 
 def _read_npz(path: Path) -> tuple[UInt8[np.ndarray, "n 64 64 3"], list[str]]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            images = archive["images"]
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise UserError(
-            "--input", path, f"can't be read ({error})", "give an npz with uint8 `images`"
-        ) from error
+    images = read_npz(path, "--input", ["images"], remedy="give an npz with uint8 `images`")["images"]
     if images.dtype != np.uint8 or images.shape[1:] != (SIZE, SIZE, 3) or len(images) == 0:
         found = f"{images.dtype} {list(images.shape)}"
         raise UserError("--input", path, f"`images` is {found}", f"give uint8 [n, {SIZE}, {SIZE}, 3]")

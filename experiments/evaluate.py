@@ -6,6 +6,7 @@ The flags are the run's own settings of evaluation, with the values that it was 
 `python -m experiments.evaluate RUN_DIR --help` lists them.
 """
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +14,10 @@ from pathlib import Path
 import tyro
 
 from experiments import cli
+from experiments.entry import entry_of
 from train.errors import UserError
-from train.run_directory import open_run
+from train.fingerprint import check_files
+from train.run_directory import RunDirectory, check_outputs, open_run
 
 
 def main(argv: Sequence[str]) -> None:
@@ -26,20 +29,30 @@ def main(argv: Sequence[str]) -> None:
         raise UserError(
             "RUN_DIR", " ".join(argv), "the first argument names no run", "give its directory first"
         )
-    run = open_run(Path(argv[0]), "RUN_DIR")
-    experiment = cli.load_experiment(run)
-    saved = cli.from_json(experiment.Config, run.config)
+    run = open_run(cli.absolute(Path(argv[0]), "RUN_DIR"), "RUN_DIR")
+    check_outputs(run)
+    experiment = entry_of(run)
+    saved = cli.from_json(experiment.config, run.config)
     prog = f"python -m experiments.evaluate {argv[0]}"
     wanted = tyro.cli(type(saved.evaluate), default=saved.evaluate, prog=prog, args=list(argv[1:]))
     cli.cache_compilations()
+    cli.find_devices()
     try:
-        experiment.evaluate(run, replace(saved, evaluate=wanted))
+        check_files(run.files, cli.paths(saved))
+        experiment.evaluate(run, replace(saved, evaluate=cli.located(wanted, saved.evaluate)))
     except UserError as error:
-        raise _as_said_here(error) from error
+        raise _as_said_here(error, run) from error
 
 
-def _as_said_here(error: UserError) -> UserError:
-    """The same error with this command's flags: those of an experiment are called --evaluate.something."""
+def _as_said_here(error: UserError, run: RunDirectory) -> UserError:
+    """The same error with this command's flags: those of an experiment are called --evaluate.something.
+
+    Those of the data are the run's own: a run is told of data that moved when it is continued.
+    """
+    if error.field.startswith("--data."):
+        command = f"python -m experiments.{run.experiment} --resume {shlex.quote(str(run.path))}"
+        remedy = f"where the data moved: {command} {error.field} PLACE"
+        return UserError(f"the run's {error.field}", error.value, error.problem, remedy)
 
     def here(text: str) -> str:
         return text.replace("--evaluate.", "--")

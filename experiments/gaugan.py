@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from experiments import cli
+from experiments.entry import Entry
 from experiments.stored_models import Stored
 from experiments.synthesis import layout_synthesis
 from experiments.synthesis.layout_synthesis import Experiment, SynthesisConfig
@@ -79,10 +80,23 @@ def evaluate(run: RunDirectory, config: Config) -> None:
     layout_synthesis.evaluate_run(experiment(), run, config)
 
 
+def check(config: Config) -> None:
+    """Raises UserError for settings that can't be run, whatever the data."""
+    layout_synthesis.check_settings(config)
+
+
 def stored_models(run: RunDirectory) -> dict[str, Stored]:
     """The networks of a run, for `experiments.weights`."""
     return layout_synthesis.stored_models(experiment(), run)
 
+
+ENTRY = Entry(
+    about=ABOUT,
+    config=Config,
+    check=check,
+    evaluate=evaluate,
+    stored_models=stored_models,
+)
 
 if __name__ == "__main__":
     cli.main(main)

@@ -4,9 +4,10 @@ Papers: Hidasi, Karatzoglou, Baltrunas and Tikk, "Session-based Recommendations 
 2016; Hidasi and Karatzoglou, "Recurrent Neural Networks with Top-k Gains for Session-based Recommendations", CIKM
 2018. Session-parallel batches, additional negatives by popularity^alpha, Adagrad; every event but the first of a test
 session is predicted, ranked among all training items, ties counted against the target.
-The test is the last day of the log, or a part that was made before (`--data.test`). `paper` has the published
-settings of RSC15 and trains for the published number of epochs. `quick` chooses that number, for all seeds of a loss
-the same, on the last day of the training part, and trains again on all of it; nothing is ever chosen on test sessions.
+The test is the last day of the log (`--data.test-days`; 7 are the protocol of Diginetica), or a part that was made
+before (`--data.test`). `paper` has the published settings of RSC15 and trains for the published number of epochs.
+`quick` chooses that number, for all seeds of a loss the same, on the last day of the training part
+(`--data.validation-days`), and trains again on all of it; nothing is ever chosen on test sessions.
 It has fewer additional negatives, and for BPR-max the README's settings of RetailRocket: with those of RSC15, whose
 learning rate is four times as high, some seeds get stuck on so few sessions.
 The embedded data are simulated sessions: tastes, popular items, and habits of what follows what.
@@ -14,13 +15,23 @@ The embedded data are simulated sessions: tastes, popular items, and habits of w
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import get_args
 
 import jax
 
 from experiments import cli, runs
+from experiments.entry import Entry
 from experiments.recommendation import serving, session_report
 from experiments.recommendation.serving import Recommender
-from experiments.recommendation.session_data import DataConfig, Log, check_data, number_stage, open_log
+from experiments.recommendation.session_data import (
+    DataConfig,
+    Log,
+    check_data,
+    in_words,
+    number_stage,
+    open_log,
+    validation_part,
+)
 from experiments.recommendation.session_training import (
     EvaluateConfig,
     LossName,
@@ -143,15 +154,22 @@ def main(argv: Sequence[str]) -> None:
     check(config)
     log = open_log(config.data)
     data = number_stage(log.train, log.test)
+    if any(system.chooses for system in systems(config)):
+        validation_part(log, config.data)  # fails, if it does, before anything is trained
     run = cli.open_or_create(config, resumed, NAME, CHANGEABLE)
     with cli.training(run, config) as run:
-        cli.announce(config, run, cli.published(config, PRESETS))
+        cli.announce(config, run, cli.published(config, PRESETS), unused(config))
         session_report.write_catalogue(run, data)
         trained = [
             train(one, log, data, run, mesh, profile=config.profile, tensorboard=config.tensorboard)
             for one in systems(config)
         ]
         report(run, config, log, trained)
+
+
+def unused(config: Config) -> list[str]:
+    """The settings of losses that are not trained."""
+    return [loss.replace("-", "_") for loss in get_args(LossName) if loss not in config.losses]
 
 
 def systems(config: Config) -> list[System]:
@@ -163,6 +181,7 @@ def systems(config: Config) -> list[System]:
             config.objective(loss),
             config.train,
             config.evaluate,
+            config.data,
             config.seed,
             config.seeds,
         )
@@ -175,8 +194,11 @@ def report(run: RunDirectory, config: Config, log: Log, trained: Sequence[Traine
     if jax.process_index() != 0:
         return
     real = config.preset == "paper" and config.data.source != "simulated"
-    settings, reference = (cli.settings_of(c) for c in (config, cli.published(config, PRESETS)))
-    session_report.write_everything(run, log, trained, session_report.About(settings, reference, real))
+    settings, reference = (
+        cli.settings_of(c, unused(config)) for c in (config, cli.published(config, PRESETS))
+    )
+    about = session_report.About(in_words(config.data), settings, reference, real)
+    session_report.write_everything(run, log, trained, about)
 
 
 def evaluate(run: RunDirectory, config: Config) -> None:
@@ -196,16 +218,20 @@ def evaluate(run: RunDirectory, config: Config) -> None:
     report(run, config, log, [load(one, data, run) for one in systems(config)])
 
 
-def load_recommender(run: RunDirectory, which: Which, seed: int | None = None) -> Recommender:
-    """The model of the run's first loss, that of a seed or of the first one; a history is a session so far.
+def load_recommender(
+    run: RunDirectory, which: Which, seed: int | None = None, model: str = ""
+) -> Recommender:
+    """The model of the run's first loss or of the one named, of a seed or of the first; a history is a session so far.
 
     `which` makes no difference: the model that serves was trained for a number of epochs that is its best.
     """
     config: Config = cli.from_json(Config, run.config)
-    ids, system = serving.read_catalogue(run).item_ids, systems(config)[0]
+    ids, known = serving.read_catalogue(run).item_ids, {system.loss: system for system in systems(config)}
+    name = serving.one_of(config.losses, model, lambda: config.losses[0])
+    system = known[name]
     index = runs.seed_index(seed, config.seed, config.seeds)
     state = seeds.unstack(load_trained(system, len(ids), run), index)
-    return Recommender(ids, session_scores(system, state, len(ids)))
+    return Recommender(ids, session_scores(system, state, len(ids)), name, config.losses)
 
 
 def stored_models(run: RunDirectory) -> dict[str, Stored]:
@@ -233,7 +259,7 @@ def check(config: Config) -> None:
     if not config.losses or len(set(config.losses)) < len(config.losses):
         raise UserError("--losses", config.losses, "is empty or names one twice", "give e.g. xe bpr-max")
     names = {"xe": "cross-entropy"}
-    for loss in ("xe", "bpr-max", "top1-max", "bpr", "top1"):
+    for loss in get_args(LossName):
         objective = config.objective(loss)
         gru4rec.check(config.model, objective, f"--{loss}")
         if objective.loss != names.get(loss, loss):
@@ -247,6 +273,15 @@ def check(config: Config) -> None:
         raise UserError("--evaluate.at", config.evaluate.at, "are no lengths of a list", "give e.g. 5 10 20")
     train_config.check(replace(config.train, steps=config.train.steps or 1), devices=1)
 
+
+ENTRY = Entry(
+    about=ABOUT,
+    config=Config,
+    check=check,
+    evaluate=evaluate,
+    stored_models=stored_models,
+    load_recommender=load_recommender,
+)
 
 if __name__ == "__main__":
     cli.main(main)

@@ -10,14 +10,15 @@ takes the real set. `--model.objective` trains the VAE or the beta-VAE on the sa
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from types import ModuleType
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+from jaxtyping import PyTree
 
-from experiments import cli
+from experiments import cli, run_report
+from experiments.entry import Entry
 from experiments.representation import autoencoding
-from experiments.representation.autoencoding import DataConfig, EvaluateConfig
+from experiments.representation.autoencoding import DataConfig, EvaluateConfig, System
 from experiments.representation.report import evaluate_and_report
 from experiments.stored_models import Names, Stored, own
 from jaxmodels.torch_import.gwae import export_state_dict
@@ -30,7 +31,6 @@ from train.loop import fit
 from train.run_directory import RunDirectory
 from train.steps import gwae, gwae_networks, gwae_weights, vae
 from train.stored_state import Which, load_state
-from train.task import Task
 
 NAME = "gwae_3dshapes"
 ABOUT = cli.About(
@@ -93,6 +93,7 @@ def main(argv: Sequence[str]) -> None:
     mesh = devices.data_mesh()
     check(config, mesh.size)
     source, split = autoencoding.open_data(config.data, config.evaluate)
+    model = system(config.model)
     run = cli.open_or_create(config, resumed, NAME, CHANGEABLE)
     with cli.training(run, config) as run:
         cli.announce(config, run, cli.published(config, PRESETS))
@@ -106,7 +107,7 @@ def main(argv: Sequence[str]) -> None:
             source, split, config.data, config.train.batch_size, mesh
         )
         fitted = fit(
-            task(config),
+            model.task,
             feed,
             validation,
             keys,
@@ -118,38 +119,40 @@ def main(argv: Sequence[str]) -> None:
             tensorboard=config.tensorboard,
         )
         state = fitted.best if config.evaluate.checkpoint == "best" else fitted.last
-        evaluate_and_report(run, trained(config, state), source, split, config.evaluate)
+        evaluate_and_report(run, trained(config, model, state), source, split, config.evaluate)
 
 
-def system(config: ModelConfig) -> tuple[ModuleType, Any]:
-    """The step module of the objective, and the settings that it takes."""
+def system(config: ModelConfig) -> System:
+    """The system of the objective with these settings."""
     if config.objective == "gwae":
-        return gwae, config
-    return vae, replace(config, beta=1.0) if config.objective == "vae" else config
-
-
-def task(config: Config) -> Task:
-    """What `fit` trains."""
-    module, settings = system(config.model)
-    return Task(
-        init=partial(module.init_state, config=settings),
-        train_step=partial(module.train_step, config=settings),
-        eval_step=partial(module.eval_step, config=settings),
+        return System(
+            name=f"GWAE ({config.prior} prior)",
+            init=partial(gwae.init_state, config=config),
+            train_step=partial(gwae.train_step, config=config),
+            eval_step=partial(gwae.eval_step, config=config),
+            autoencoder=gwae_networks.autoencoder(config),
+            gromov_wasserstein=True,
+        )
+    beta = 1.0 if config.objective == "vae" else config.beta
+    settings = replace(config, beta=beta)
+    return System(
+        name="VAE" if config.objective == "vae" else f"beta-VAE (beta {beta:g})",
+        init=partial(vae.init_state, config=settings),
+        train_step=partial(vae.train_step, config=settings),
+        eval_step=partial(vae.eval_step, config=settings),
+        autoencoder=vae.autoencoder(settings),
+        gromov_wasserstein=False,
     )
 
 
-def trained(config: Config, state: Any) -> autoencoding.Trained:
+def trained(config: Config, system: System, state: PyTree) -> autoencoding.Trained:
     """A stacked state with what evaluation needs to know about it."""
-    module, settings = system(config.model)
     return autoencoding.Trained(
-        title=f"{_title(config.model)} on 3D Shapes",
-        model=_title(config.model),
-        autoencoder=(gwae_networks if module is gwae else module).autoencoder(settings),
-        task=task(config),
+        title=run_report.titled(system.name, autoencoding.in_words(config.data)),
+        system=system,
         state=state,
         keys=seeds.seed_keys(config.seed, config.seeds),
         first_seed=config.seed,
-        gromov_wasserstein=config.model.objective == "gwae",
         settings=cli.settings_of(config),
         reference=cli.settings_of(PAPER),
     )
@@ -158,15 +161,16 @@ def trained(config: Config, state: Any) -> autoencoding.Trained:
 def load_autoencoder(run: RunDirectory, which: Which) -> autoencoding.Trained:
     """What a run trained, from its `last` or its `best` checkpoint, for the commands on runs."""
     config = cli.from_json(Config, run.config)
-    keys = seeds.seed_keys(config.seed, config.seeds)
-    return trained(config, load_state(task(config), keys, config.train, run, which))
+    keys, model = seeds.seed_keys(config.seed, config.seeds), system(config.model)
+    return trained(config, model, load_state(model.task, keys, config.train, run, which))
 
 
 def stored_models(run: RunDirectory) -> dict[str, Stored]:
     """The autoencoder of a run: GWAE with the official names, the VAEs with ours."""
     config = cli.from_json(Config, run.config)
     names = official_names(config.model) if config.model.objective == "gwae" else own()
-    return {config.model.objective: Stored(run, config, config.train, task(config), "last", names)}
+    task = system(config.model).task
+    return {config.model.objective: Stored(run, config, config.train, task, "last", names)}
 
 
 def official_names(model: ModelConfig) -> Names:
@@ -192,13 +196,7 @@ def evaluate(run: RunDirectory, config: Config) -> None:
     evaluate_and_report(run, model, source, split, config.evaluate)
 
 
-def _title(model: ModelConfig) -> str:
-    if model.objective == "gwae":
-        return f"GWAE ({model.prior} prior)"
-    return "VAE" if model.objective == "vae" else f"beta-VAE (beta {model.beta:g})"
-
-
-def check(config: Config, device_count: int) -> None:
+def check(config: Config, device_count: int = 1) -> None:
     """Raises UserError for settings that can't be run."""
     cli.check(config)
     train_config.check(config.train, device_count)
@@ -228,6 +226,15 @@ def check(config: Config, device_count: int) -> None:
         remedy = f"give at most {autoencoding.FEWEST_IMAGES}"
         raise UserError("--model.latent-dim", model.latent_dim, "is too large", remedy)
 
+
+ENTRY = Entry(
+    about=ABOUT,
+    config=Config,
+    check=check,
+    evaluate=evaluate,
+    stored_models=stored_models,
+    load_autoencoder=load_autoencoder,
+)
 
 if __name__ == "__main__":
     cli.main(main)

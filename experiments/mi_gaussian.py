@@ -19,6 +19,7 @@ import jax
 from jax.sharding import Mesh
 
 from experiments import cli
+from experiments.entry import Entry
 from experiments.information import gaussian_report
 from experiments.information.estimators import named
 from experiments.information.gaussian_measures import End, EvaluateConfig, Stage, Toys, read_end, write_end
@@ -170,6 +171,7 @@ def task(config: Config, stage: Stage) -> Task:
     return Task(
         init=partial(mi.init_state, estimator=estimator, dim=config.data.dim),
         train_step=partial(mi.train_step, estimator=estimator),
+        use=None,
     )
 
 
@@ -253,6 +255,8 @@ def _check_training(config: Config) -> None:
             problem = f"is longer than a level, which lasts {steps // levels} steps"
             raise UserError("--evaluate.window", config.evaluate.window, problem, remedy)
 
+
+ENTRY = Entry(about=ABOUT, config=Config, check=check, evaluate=evaluate)
 
 if __name__ == "__main__":
     cli.main(main)

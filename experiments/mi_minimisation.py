@@ -27,6 +27,7 @@ from jax.sharding import Mesh
 from jaxtyping import PyTree
 
 from experiments import cli
+from experiments.entry import Entry
 from experiments.information import minimisation_measures as measures
 from experiments.information.minimisation_report import About, write_everything
 from experiments.information.minimisation_stages import (
@@ -37,6 +38,7 @@ from experiments.information.minimisation_stages import (
     of_bottleneck,
     of_gaussians,
 )
+from experiments.run_report import of_file
 from train import config as train_config
 from train import devices, seeds
 from train.config import TrainConfig
@@ -121,7 +123,7 @@ def main(argv: Sequence[str]) -> None:
     wanted = stages(config, data)
     run = cli.open_or_create(config, resumed, NAME, CHANGEABLE)
     with cli.training(run, config) as run:
-        cli.announce(config, run, cli.published(config, PRESETS))
+        cli.announce(config, run, cli.published(config, PRESETS), unused(config))
         states = {stage.folder: train(config, stage, run, mesh) for stage in wanted}
         report(run, config, data, wanted, states)
 
@@ -167,14 +169,26 @@ def report(
     for stage in wanted:
         found[stage.part][stage.name] = measure(run, config, data, stage, states[stage.folder])
     about = About(
-        data=data.name,
+        data=in_words(config.data),
         counts=(len(data.train), len(data.test)),
         domain=config.data.domain,
-        settings=cli.settings_of(config),
-        reference=cli.settings_of(cli.published(config, PRESETS)),
+        settings=cli.settings_of(config, unused(config)),
+        reference=cli.settings_of(cli.published(config, PRESETS), unused(config)),
         examples=in_both_domains(data.test, config.data.domain) if "adaptation" in config.parts else None,
     )
     write_everything(run, found, about)
+
+
+def unused(config: Config) -> list[str]:
+    """The groups of settings of parts that are not trained, with what those parts list."""
+    lists = {"gaussians": "estimates", "bottleneck": "penalties", "adaptation": "methods"}
+    return [name for part in lists if part not in config.parts for name in (part, lists[part])]
+
+
+def in_words(config: DataConfig) -> str:
+    """What the digits are, for titles and captions."""
+    known = {"sklearn": "scikit-learn's digits", "tfds": "MNIST"}
+    return known.get(config.source) or of_file("the digits", config.path)
 
 
 def measure(run: RunDirectory, config: Config, data: Digits, stage: Stage, state: PyTree) -> Any:
@@ -290,6 +304,8 @@ def check_sizes(config: Config, data: Digits) -> None:
         problem = f"halves images of {side} pixels a side {blocks - 1} times"
         raise UserError("--adaptation.channels", channels, problem, "give fewer blocks")
 
+
+ENTRY = Entry(about=ABOUT, config=Config, check=check, evaluate=evaluate)
 
 if __name__ == "__main__":
     cli.main(main)

@@ -16,12 +16,14 @@ from functools import partial
 from typing import Literal
 
 from experiments import cli
+from experiments.entry import Entry
 from experiments.recommendation import page, serving, training
-from experiments.recommendation.data import DataConfig, open_data
+from experiments.recommendation.data import DataConfig, in_words, open_data
 from experiments.recommendation.measures import Setting
-from experiments.recommendation.report import About
+from experiments.recommendation.report import About, Published
 from experiments.recommendation.serving import Recommender
 from experiments.recommendation.training import System
+from experiments.run_report import titled
 from experiments.stored_models import Stored, published
 from jaxmodels.torch_import.mult_vae import export_state_dict, import_state_dict
 from train import config as train_config
@@ -46,12 +48,14 @@ SETTING = Setting(
     criterion="ndcg@100",
     metrics=("ndcg@100", "recall@20", "recall@50"),
     ks=(20, 50, 100),
+    further=("ndcg", "recall"),
 )
-PUBLISHED: Mapping[str, Mapping[str, float]] = {
-    "paper, ML-20M: Mult-VAE": {"ndcg@100": 0.426, "recall@20": 0.395, "recall@50": 0.537},
-    "paper, ML-20M: Mult-DAE": {"ndcg@100": 0.419, "recall@20": 0.387, "recall@50": 0.524},
-    "EASE's paper, ML-20M: EASE": {"ndcg@100": 0.420, "recall@20": 0.391, "recall@50": 0.521},
+PUBLISHED: Mapping[str, Published] = {
+    "Mult-VAE": Published("the paper", "ML-20M", {"ndcg@100": 0.426, "recall@20": 0.395, "recall@50": 0.537}),
+    "Mult-DAE": Published("the paper", "ML-20M", {"ndcg@100": 0.419, "recall@20": 0.387, "recall@50": 0.524}),
+    "EASE": Published("EASE's paper", "ML-20M", {"ndcg@100": 0.420, "recall@20": 0.391, "recall@50": 0.521}),
 }
+TITLES = {"vae": "Mult-VAE", "dae": "Mult-DAE"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,13 +117,18 @@ def main(argv: Sequence[str]) -> None:
     data = open_data(config.data, SETTING.protocol)
     run = cli.open_or_create(config, resumed, NAME, changeable(config))
     with cli.training(run, config) as run:
-        cli.announce(config, run, PAPER)
+        cli.announce(config, run, PAPER, unused(config))
         serving.write_catalogue(run, data, mesh)
         trained = []
         for system in systems(config, size(data.split.train)[0], len(data.item_ids)):
             cli.say(f"{system.name} on {data.name}:")
             trained.append(training.train(config, system, data, SETTING, run, mesh))
         page.measure_and_report(run, config, data, trained, SETTING, about(config))
+
+
+def unused(config: Config) -> list[str]:
+    """The settings of a model that is not trained."""
+    return [name for name, model in (("model", "vae"), ("dae", "dae")) if model not in config.models]
 
 
 def changeable(config: Config) -> tuple[str, ...]:
@@ -161,9 +170,10 @@ def about(config: Config) -> About:
         "Each seed's best state on validation users is what was tested, and the settings of item-KNN and EASE were "
         "chosen on the same users: nothing was chosen on test users.",
     ]
-    settings, reference = (cli.settings_of(c) for c in (config, PAPER))
+    settings, reference = (cli.settings_of(c, unused(config)) for c in (config, PAPER))
     published = {} if config.data.source == "simulated" else PUBLISHED
-    return About("Mult-VAE and Mult-DAE", [], notes, settings, reference, published)
+    models = " and ".join(TITLES[name] for name in config.models)
+    return About(titled(models, in_words(config.data)), [], notes, settings, reference, published)
 
 
 def evaluate(run: RunDirectory, config: Config) -> None:
@@ -177,11 +187,13 @@ def evaluate(run: RunDirectory, config: Config) -> None:
     page.measure_and_report(run, config, data, trained, SETTING, about(config))
 
 
-def load_recommender(run: RunDirectory, which: Which, seed: int | None = None) -> Recommender:
-    """The run's best model on validation users; a seed, or the first."""
+def load_recommender(
+    run: RunDirectory, which: Which, seed: int | None = None, model: str = ""
+) -> Recommender:
+    """The run's best model on validation users, or the one named; a seed, or the first."""
     config, catalogue = cli.from_json(Config, run.config), serving.read_catalogue(run)
     known = systems(config, catalogue.users, len(catalogue.item_ids))
-    return serving.best_recommender(run, config, known, catalogue, SETTING, which, seed)
+    return serving.best_recommender(run, config, known, catalogue, SETTING, which, seed, model)
 
 
 def stored_models(run: RunDirectory) -> dict[str, Stored]:
@@ -211,6 +223,15 @@ def check(config: Config) -> None:
         if model.kind != kind:
             raise UserError(flag, model.kind, "is the other model", f"give {kind}, and choose by --models")
 
+
+ENTRY = Entry(
+    about=ABOUT,
+    config=Config,
+    check=check,
+    evaluate=evaluate,
+    stored_models=stored_models,
+    load_recommender=load_recommender,
+)
 
 if __name__ == "__main__":
     cli.main(main)

@@ -1,6 +1,6 @@
 """Recommends items to new users with a trained run: their history in, ranked items out.
 
-    python -m experiments.recommend RUN_DIR --user-history FILE --k 20 --out FILE
+    python -m experiments.recommend RUN_DIR --user-history FILE --k 20 --out FILE --model NAME
 
 The history is a CSV file with a header: user,item and perhaps time, one event a line. Without time the order of the
 lines is that of the events. What comes out is CSV: user,rank,item,score, without the items of the history. Items that
@@ -9,6 +9,7 @@ training never saw are left out of a history, and a user with no others gets no 
 
 import csv
 import io
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,11 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments import cli, runs
+from experiments.entry import entry_of
 from experiments.recommendation.serving import Recommender
-from train.atomic import write_atomically
+from train.atomic import refuse_input, write_atomically
 from train.data.ratings import Columns, read_csv
-from train.data.text_tables import separator_of
+from train.data.table_files import TableFile, header_of
 from train.errors import UserError
 from train.run_directory import open_run
 from train.stored_state import Which
@@ -44,6 +46,8 @@ class Config:
     """The state of the best validation score, or the last."""
     seed: int | None = None
     """Which of the run's seeds recommends (default: the first)."""
+    model: str = ""
+    """Which of the run's models recommends (default: the best on validation data, or GRU4Rec's first loss)."""
 
 
 class Histories(NamedTuple):
@@ -53,6 +57,7 @@ class Histories(NamedTuple):
     items: list[list[int]]
     unknown_items: int
     without_items: list[str]
+    without_id: int
 
 
 def main(argv: Sequence[str]) -> None:
@@ -63,8 +68,14 @@ def main(argv: Sequence[str]) -> None:
         raise UserError("--out", config.out, "is a folder", "name a file in it")
     if config.out is not None and not config.out.parent.is_dir():
         raise UserError("--out", config.out, "its folder does not exist", "make the folder first")
-    model = open_recommender(config.run_dir, config.checkpoint, config.seed)
+    if config.out is not None:
+        refuse_input(config.out, [config.user_history])
+    model = open_recommender(config.run_dir, config.checkpoint, config.seed, config.model)
+    others = f", of {', '.join(model.models)} (--model)" if len(model.models) > 1 else ""
+    cli.say(f"{model.name} recommends{others}")
     histories = read_histories(config.user_history, model.item_ids)
+    if histories.without_id:
+        cli.say(f"{histories.without_id} lines left out: they have no user or no item")
     if histories.unknown_items:
         cli.say(f"{histories.unknown_items} events left out: training never saw their items")
     if histories.without_items:
@@ -78,27 +89,38 @@ def main(argv: Sequence[str]) -> None:
     writer.writerow(("user", "rank", "item", "score"))
     writer.writerows(recommend(model, histories, config.k))
     if config.out is None:
+        _check_printable(text.getvalue())
         print(text.getvalue(), end="", flush=True)
     else:
-        try:
-            write_atomically(config.out, text.getvalue().encode())
-        except UserError as error:  # it names a run's directory, which this file is not in
-            raise UserError("--out", config.out, error.problem, "free space there or name another") from error
+        content, remedy = text.getvalue().encode(), "free space there or name another"
+        write_atomically(config.out, content, "--out", remedy)
         cli.say(f"recommended to {len(histories.users)} users: {config.out}")
 
 
-def open_recommender(path: Path, which: Which, seed: int | None) -> Recommender:
+def _check_printable(text: str) -> None:
+    """Raises UserError where names of items would be printed as others."""
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError as error:
+        name = ascii(text[error.start : error.end])
+        raise UserError(
+            "standard output", encoding, f"can't hold {name}", "write a file with --out"
+        ) from error
+
+
+def open_recommender(path: Path, which: Which, seed: int | None, model: str = "") -> Recommender:
     """The recommender that a run trained.
 
     Raises:
-      UserError: there is no such run, or it trained something else, or it has no good checkpoint or no such seed.
+      UserError: there is no such run, it trained something else, or has no good checkpoint, no such seed or model.
     """
     run = open_run(path, "RUN_DIR")
-    module = cli.load_experiment(run)
-    if not hasattr(module, "load_recommender"):
+    load = entry_of(run).load_recommender
+    if load is None:
         remedy = "give a run of a recommender, e.g. of multvae_movielens"
         raise UserError("RUN_DIR", path, f"is a run of {run.experiment}, which recommends nothing", remedy)
-    return module.load_recommender(run, which, seed)
+    return load(run, which, seed, model)
 
 
 def read_histories(path: Path, item_ids: Sequence[str]) -> Histories:
@@ -107,10 +129,9 @@ def read_histories(path: Path, item_ids: Sequence[str]) -> Histories:
     Raises:
       UserError: it can't be read, or lacks a column.
     """
-    try:
-        events = read_csv(path, _columns(path))
-    except UserError as error:  # the reader names the flag of the data of a training
-        raise UserError("--user-history", path, error.problem, error.remedy) from error
+    wanted = "give a header: user,item or user,item,time"
+    file = TableFile(path.expanduser(), "--user-history", columns=wanted, header=wanted)
+    events = read_csv(file, Columns(time="time" if "time" in header_of(file)[0] else ""))
     place = {name: number for number, name in enumerate(item_ids)}
     number = np.asarray([place.get(name, -1) for name in events.item_ids])[events.item]
     time = np.arange(len(number)) if events.time is None else events.time
@@ -125,22 +146,8 @@ def read_histories(path: Path, item_ids: Sequence[str]) -> Histories:
         [histories[user] for user in known],
         int((number < 0).sum()),
         [name for user, name in enumerate(events.user_ids) if not histories[user]],
+        events.counts.without_id,
     )
-
-
-def _columns(path: Path) -> Columns:
-    try:
-        with path.open(encoding="utf-8-sig", errors="replace") as lines:
-            head = lines.readline()
-    except OSError as error:
-        raise UserError(
-            "--user-history", path, f"can't be read ({error.strerror})", "name a CSV file"
-        ) from error
-    names = [name.strip() for name in next(csv.reader([head], delimiter=separator_of(head)), [])]
-    if missing := [name for name in ("user", "item") if name not in names]:
-        problem = f"has no column {missing[0]!r}, only {', '.join(names)}"
-        raise UserError("--user-history", path, problem, "give a header: user,item or user,item,time")
-    return Columns(time="time" if "time" in names else "")
 
 
 def recommend(model: Recommender, histories: Histories, k: int) -> Iterator[tuple[str, int, str, str]]:

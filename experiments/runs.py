@@ -27,4 +27,6 @@ def seed_index(seed: int | None, first: int, count: int, flag: str = "--seed") -
 def parse(config_class: type, name: str, doc: str | None, argv: Sequence[str]) -> Any:
     """The arguments of a command on runs."""
     cli.cache_compilations()
-    return tyro.cli(config_class, prog=f"python -m experiments.{name}", description=doc, args=list(argv))
+    config = tyro.cli(config_class, prog=f"python -m experiments.{name}", description=doc, args=list(argv))
+    cli.find_devices()
+    return config

@@ -1,5 +1,6 @@
 """Draws images from the prior of a trained run, as PNG files and one sheet, of every seed or of one."""
 
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from PIL import Image
 
 from experiments import cli, runs
 from experiments.representation.view import View, open_trained
+from train.atomic import write_atomically
 from train.devices import on_one_device
 from train.errors import UserError
 from train.figures import image_grid
@@ -45,7 +47,7 @@ def main(argv: Sequence[str]) -> None:
     asked = [runs.seed_index(config.seed, trained.first_seed, count)]
     chosen = range(count) if config.seed is None else asked
     for index in chosen:
-        view = View(trained.autoencoder, on_one_device(unstack(trained.state, index)))
+        view = View(trained.system.autoencoder, on_one_device(unstack(trained.state, index)))
         codes = view.sample(config.n, config.noise_seed)
         images = np.round(view.decode(codes) * 255).astype(np.uint8)
         try:
@@ -62,8 +64,12 @@ def write(out: Path, name: str, images: np.ndarray, codes: np.ndarray) -> None:
     folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
     for i, image in enumerate(images):
-        Image.fromarray(image).save(folder / f"{i:04d}.png")
-    np.savez(out / f"{name}.npz", images=images, codes=codes)
+        png = io.BytesIO()
+        Image.fromarray(image).save(png, "PNG")
+        write_atomically(folder / f"{i:04d}.png", png.getvalue(), "--out", "give a writable folder")
+    arrays = io.BytesIO()
+    np.savez(arrays, images=images, codes=codes)
+    write_atomically(out / f"{name}.npz", arrays.getvalue(), "--out", "give a writable folder")
     shown = images[:400]
     columns = math.isqrt(len(shown) - 1) + 1
     rows = -(-len(shown) // columns)

@@ -8,6 +8,7 @@ are resized as training resized its own. With --no-resize they keep their sizes,
 one with a style encoder makes images of the size that it was trained on alone.
 """
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field, is_dataclass, replace
 from pathlib import Path
@@ -18,15 +19,18 @@ from jaxtyping import Float, Int
 from PIL import Image
 
 from experiments import cli, runs
+from experiments.entry import entry_of
 from experiments.runs import RunPath
 from experiments.synthesis import layout_synthesis
 from experiments.synthesis.layout_synthesis import SynthesisConfig
 from experiments.synthesis.map_sizes import fitting, geometry_for, resized, rows_by_size, size_after
 from experiments.synthesis.synthesiser import Synthesiser
 from jaxmodels.torch_import.spade import split_networks
+from train.atomic import write_atomically
+from train.data.image_files import Encoded, UnreadableError, list_images, read_indices, read_photo
 from train.data.label_config import LayoutConfig, chosen, class_table
-from train.data.label_folders import SUFFIXES, natural
-from train.data.label_maps import ClassTable, Encoded, UnreadableError, read_indices, read_photo
+from train.data.label_folders import natural
+from train.data.label_maps import ClassTable
 from train.data.layout_parts import Batch
 from train.data.pair_geometry import Geometry
 from train.errors import UserError
@@ -34,7 +38,7 @@ from train.layout import Layout
 from train.run_directory import open_run
 from train.steps.gaugan_networks import GauGANConfig, check
 from train.steps.gaugan_weights import import_official
-from train.weight_files import ENDINGS, read_state_dict
+from train.weight_files import ENDINGS, read_weights
 
 READ = ("preset", "classes", "dont_care", "remap", "resize_mode", "load_size", "crop_size", "aspect_ratio")
 """Settings of the data that say what official weights are of."""
@@ -132,13 +136,14 @@ def open_synthesiser(config: Config) -> tuple[Synthesiser, LayoutConfig]:
         raise UserError("RUN_DIR_OR_WEIGHTS", config.source, "an unknown kind of file", remedy)
     run = open_run(config.source, "RUN_DIR")
     _refuse(config, ("encoder", "data", "model"), "a run has its own", "leave it out, or give weights")
-    saved = cli.from_json(cli.load_experiment(run).Config, run.config)
+    saved = cli.from_json(entry_of(run).config, run.config)
     if not isinstance(saved, SynthesisConfig):
         remedy = "give a run of gaugan or dagan"
         raise UserError(
             "RUN_DIR", config.source, f"is a run of {run.experiment}, which has no layouts", remedy
         )
     layout = layout_synthesis.saved_layout(run)
+    layout_synthesis.check(saved.model, layout)
     state = layout_synthesis.load(run, saved, layout)
     index = runs.seed_index(config.run_seed, saved.seed, saved.seeds, "--run-seed")
     data = replace(saved.data, classes=layout.classes, dont_care=layout.dont_care)
@@ -171,10 +176,10 @@ def _from_weights(config: Config) -> tuple[Synthesiser, LayoutConfig]:
     layout = Layout(preset.classes, preset.dont_care, instances, height, preset.crop_size)
     check(config.model, layout)
     layout_synthesis.check_upsampling(config.model, config.data)
-    dicts = split_networks(read_state_dict(config.source))
+    dicts = split_networks(read_weights(config.source, "RUN_DIR_OR_WEIGHTS"))
     dicts.pop("discriminator", None)
     if config.encoder is not None:
-        dicts["encoder"] = read_state_dict(config.encoder)
+        dicts["encoder"] = read_weights(config.encoder, "--encoder")
     if config.style is not None and "encoder" not in dicts:
         raise UserError("--style", config.style, "needs a style encoder", "name its weights by --encoder")
     try:
@@ -191,18 +196,14 @@ def list_maps(flag: str, folder: Path) -> list[Path]:
     Raises:
       UserError: there is no such folder, or no image in it.
     """
-    if not folder.is_dir():
-        raise UserError(flag, folder, "is no folder", "give the folder of the maps")
-    files = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
-    if not files:
-        raise UserError(flag, folder, "holds no image files", f"give PNG files, or {', '.join(SUFFIXES[1:])}")
-    return sorted(files, key=lambda path: natural(path.name))
+    return sorted(list_images(folder, flag), key=lambda path: natural(path.name))
 
 
 def check_out(config: Config, files: Sequence[Path]) -> None:
     """Raises UserError where writing would overwrite a map, or one image another."""
     for folder in (config.labels, config.instances):
-        if folder is not None and config.out.resolve() == folder.resolve():
+        same = folder is not None and config.out.exists() and folder.exists() and config.out.samefile(folder)
+        if folder is not None and (same or config.out.resolve() == folder.resolve()):
             raise UserError("--out", config.out, "is where the maps are", "give another folder")
     stems = [path.stem for path in files]
     twice = sorted({stem for stem in stems if stems.count(stem) > 1})
@@ -246,7 +247,9 @@ def _indices(flag: str, path: Path) -> Int[np.ndarray, "h w"]:
     try:
         return read_indices(Encoded(str(path), path), flag)
     except UnreadableError as error:
-        raise UserError(flag, path, "can't be read as an image", "remove or replace it") from error
+        raise UserError(
+            flag, path, f"can't be read as an image ({error.reason})", "remove or replace it"
+        ) from error
 
 
 def _stacked(
@@ -267,7 +270,8 @@ def style_of(synthesiser: Synthesiser, path: Path) -> Float[np.ndarray, "1 z"]:
     try:
         photo = read_photo(Encoded(str(path), path))
     except UnreadableError as error:
-        raise UserError("--style", path, "can't be read as an image", "give a PNG or JPEG file") from error
+        problem = f"can't be read as an image ({error.reason})"
+        raise UserError("--style", path, problem, "give a PNG or JPEG file") from error
     size = (synthesiser.layout.width, synthesiser.layout.height)
     pixels = np.asarray(photo.convert("RGB").resize(size, Image.Resampling.BICUBIC), np.uint8)
     return synthesiser.styles(pixels[None])
@@ -278,7 +282,9 @@ def write(out: Path, files: Sequence[Path], images: np.ndarray) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         for path, image in zip(files, images, strict=True):
-            Image.fromarray(image).save(out / f"{path.stem}.png")
+            png = io.BytesIO()
+            Image.fromarray(image).save(png, "PNG")
+            write_atomically(out / f"{path.stem}.png", png.getvalue(), "--out", "give a writable folder")
     except OSError as error:
         raise UserError(
             "--out", out, f"can't be written ({error.strerror})", "give a writable folder"

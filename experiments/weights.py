@@ -22,13 +22,14 @@ import numpy as np
 import tyro
 
 from experiments import cli, runs
+from experiments.entry import entry_of
 from experiments.stored_models import Stored
 from train import seeds
 from train.atomic import write_atomically
 from train.errors import UserError
 from train.run_directory import RunDirectory, create_run, open_run
 from train.stored_state import Which, load_state, save_state
-from train.weight_files import read_state_dict, write_state_dict
+from train.weight_files import read_weights, write_state_dict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,11 +85,11 @@ def chosen(run: RunDirectory, model: str) -> Stored:
     Raises:
       UserError: the run has no such model, or several, or none with weights to keep.
     """
-    module = cli.load_experiment(run)
-    if not hasattr(module, "stored_models"):
+    stored_models = entry_of(run).stored_models
+    if stored_models is None:
         problem = f"is a run of {run.experiment}, which keeps no weights for use"
         raise UserError("RUN_DIR", run.path, problem, "give a run of another experiment")
-    models: dict[str, Stored] = module.stored_models(run)
+    models = stored_models(run)
     names = ", ".join(models)
     if not model and len(models) > 1:
         raise UserError("--model", None, "the run has several", f"name one of {names}")
@@ -158,7 +159,7 @@ def read_parts(files: Sequence[Path]) -> dict[str, np.ndarray]:
         raise UserError("--weights", None, "names no file", "give --weights FILE")
     arrays: dict[str, np.ndarray] = {}
     for file in files:
-        more = read_state_dict(file)
+        more = read_weights(file, "--weights")
         if twice := sorted(set(arrays) & set(more)):
             remedy = "give files of different networks"
             raise UserError("--weights", file, f"holds {twice[0]}, as a file before it does", remedy)

@@ -1,8 +1,11 @@
 """The rules of the house: who may import whom, and that README and CI run the same tests."""
 
 import ast
+import importlib
+import inspect
 import pathlib
 import re
+import typing
 
 import pytest
 
@@ -74,10 +77,35 @@ def test_no_room_for_odds_and_ends():
     assert not [path for path in FILES if path.stem in ("utils", "util", "helpers", "common", "misc")]
 
 
-def test_readme_and_ci_run_the_same_tests():
-    lines = [line for line in (ROOT / "README.md").read_text().splitlines() if "-m pytest" in line]
-    assert len(lines) == 1
-    assert lines[0] in (ROOT / ".ci" / "run").read_text().splitlines()
+def test_ci_runs_the_two_commands_of_the_readme():
+    """It takes them from the page, by what they begin with and what it asks for."""
+    commands = [
+        line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("python3 -m")
+    ]
+    asked = re.findall(r"\breadme ('[^']+'|\w+)$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+    patterns = [re.compile(f"python3 -m venv .*{pattern.strip(chr(39))}") for pattern in asked]
+    assert [[bool(p.match(command)) for p in patterns] for command in commands] == [
+        [True, False],
+        [False, True],
+    ]
+
+
+STEPS = [
+    path.stem for path in FILES if path.parent.name == "steps" and "\ndef train_step(" in path.read_text()
+]
+
+
+@pytest.mark.parametrize("system", STEPS)
+def test_a_system_has_its_settings_beside_its_step(system):
+    """Whoever imports the module of a step finds every class of settings that it takes there."""
+    module = importlib.import_module(f"train.steps.{system}")
+    parameters = inspect.signature(module.train_step).parameters
+    settings = [
+        p.annotation for name, p in parameters.items() if name in ("config", "objective", "estimator")
+    ]
+    assert settings
+    for kind in (one for setting in settings for one in typing.get_args(setting) or (setting,)):
+        assert getattr(module, kind.__name__) is kind
 
 
 def test_readme_links_exist():

@@ -78,6 +78,9 @@ class Checkpoints:
         self._abandoned: set[int] = set()
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            remedy = "move the file away that lies where a folder belongs"
+            raise UserError("checkpoints", self.directory, "is no folder", remedy) from error
         except OSError as error:
             raise _unwritable(self.directory, error) from error
         self._manager = _lone_manager(self.directory)
@@ -129,9 +132,9 @@ class Checkpoints:
         if len(set(_from_all(zlib.crc32(str(steps).encode()) >> 1))) > 1:  # 31 bits fit JAX's int32
             remedy = "put --run-dir on a file system that all hosts share"
             raise UserError("checkpoints", self.directory, "the processes see different files here", remedy)
-        if not steps and step is None:
+        skipped = self._no_folders()
+        if not steps and step is None and not skipped:
             return None
-        skipped: list[tuple[int, str]] = []
         for candidate in steps[::-1] if step is None else [step]:
             try:
                 state, progress = self._read(candidate, abstract_state)
@@ -140,11 +143,20 @@ class Checkpoints:
                 skipped.append((candidate, str(damage)))
                 continue
             self._abandoned = {s for s in steps if s > candidate}
+            if any(s > candidate for s, _ in skipped):
+                _LOG.warning("checkpoint used: %s", self.directory / str(candidate))
             return Restored(candidate, state, progress, skipped)
-        problem = "no checkpoint is intact: " + ", ".join(f"step {s}: {reason}" for s, reason in skipped)
-        raise UserError(
-            "checkpoints", self.directory, problem, f"of steps {steps} choose another, or start anew"
-        )
+        told = _first([f"step {s}: {reason}" for s, reason in skipped], 2)
+        remedy = "put intact ones there from a copy, or start a new run"
+        raise UserError("checkpoints", self.directory, f"no checkpoint is intact: {told}", remedy)
+
+    def _no_folders(self) -> list[tuple[int, str]]:
+        """What is named like a checkpoint and is none, newest first."""
+        places = (p for p in self.directory.iterdir() if p.name.isascii() and p.name.isdigit())
+        strange = [(int(p.name[:18]), "is no folder") for p in places if not p.is_dir()]
+        for step, problem in sorted(strange, reverse=True):
+            _LOG.warning("checkpoint skipped: %s %s", self.directory / str(step), problem)
+        return sorted(strange, reverse=True)
 
     def close(self) -> None:
         """Frees what Orbax holds."""
@@ -215,7 +227,9 @@ class Checkpoints:
     def _delete(self, step: int) -> None:
         """Deletes at once: a kill in between leaves nothing that is listed as a step."""
         committed = self.directory / str(step)
-        if committed.exists():
+        if committed.is_file():
+            committed.unlink()
+        elif committed.exists():
             committed.rename(self.directory / f"{step}{_TEMPORARY}-deleted")
         self._sweep()
         self._manager.reload()

@@ -1,6 +1,8 @@
 """Settings of training that every experiment shares."""
 
+import typing
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from train.errors import UserError
 
@@ -73,6 +75,29 @@ def check(config: TrainConfig, devices: int, least_batch: int = 2) -> None:
             f"does not divide over {devices} devices",
             f"give a multiple of {devices}",
         )
+
+
+def check_choices(config: Any, flag: str = "--model") -> None:
+    """Raises UserError for a setting of a dataclass that is none of the values its `Literal` names.
+
+    The command line and saved runs are held to their types; settings that a program makes are not.
+
+    Args:
+      config: any dataclass; of a tuple of choices each is looked at.
+      flag: what its settings begin with.
+    """
+    for name, hint in typing.get_type_hints(type(config)).items():
+        given, several = getattr(config, name), typing.get_origin(hint) is tuple
+        choice = typing.get_args(hint)[0] if several else hint
+        if typing.get_origin(choice) is not Literal:
+            continue
+        known = typing.get_args(choice)
+        for value in given if several and isinstance(given, tuple | list) else (given,):
+            if value not in known:
+                remedy = (
+                    f"choose {', '.join(map(str, known[:-1]))} or {known[-1]}" if known[1:] else str(known[0])
+                )
+                raise UserError(f"{flag}.{name.replace('_', '-')}", value, "is unknown", remedy)
 
 
 def _flag(name: str) -> str:

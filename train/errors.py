@@ -1,5 +1,8 @@
 """The one exception for mistakes that the person who started the program can mend."""
 
+LONGEST = 400
+"""Characters of a value or problem in a message: files can hold texts of any length."""
+
 
 class UserError(Exception):
     """A mistake in a setting, a file or a machine that the user can mend.
@@ -14,5 +17,11 @@ class UserError(Exception):
     """
 
     def __init__(self, field: str, value: object, problem: str, remedy: str):
+        problem = _shortened(problem)
         self.field, self.value, self.problem, self.remedy = field, value, problem, remedy
-        super().__init__(f"{field} = {value}: {problem}; {remedy}")
+        super().__init__(f"{field} = {_shortened(value)}: {problem}; {remedy}")
+
+
+def _shortened(text: object) -> str:
+    whole = str(text)
+    return whole if len(whole) <= LONGEST else f"{whole[: LONGEST - 3]}..."

@@ -21,11 +21,12 @@ from train.early_stopping import EarlyStopping
 from train.errors import UserError
 from train.feed import Feed, StatefulFeed, order_keys
 from train.interrupt import Interrupt, Interrupted
-from train.metrics_log import MetricsLog, Writer, tensorboard_writer
+from train.metrics_log import MetricsLog, Writer, read_metrics, tensorboard_writer
+from train.non_finite import NonFiniteError, cause_in
 from train.program import Program, finite, select
 from train.progress import Progress
 from train.run_directory import RunDirectory
-from train.task import State, Task
+from train.task import State, Task, rehearse
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,22 +39,6 @@ class Fitted(Generic[State]):
     best: State
     step: int
     seconds: float
-
-
-class NonFiniteError(Exception):
-    """A loss or a gradient became infinite or NaN."""
-
-    def __init__(self, step: int, term: str, seed: int, checkpoints: list[int], run: RunDirectory):
-        kept = (
-            f"the checkpoint of step {checkpoints[-1]} is intact"
-            if checkpoints
-            else "no checkpoint was due yet"
-        )
-        super().__init__(
-            f"{term} of seed {seed} is not finite at step {step}; {kept} in {run.checkpoints}. "
-            "Start a new run with a smaller --model.learning-rate, or in float32 where it was not."
-        )
-        self.step, self.term = step, term
 
 
 def fit(
@@ -75,7 +60,7 @@ def fit(
     Args:
       task: what is trained.
       feed: training batches.
-      validation: batches [count, batch, ...], of which the metric "loss" decides what is best; None where
+      validation: batches [count, batch, ...], of which the task's criterion decides what is best; None where
         `config.evaluate_every` is 0.
       keys: typed keys [seeds].
       config: how long and what is kept.
@@ -90,6 +75,7 @@ def fit(
       Interrupted: after SIGINT or SIGTERM, with everything saved.
       NonFiniteError: naming the step and the term; the checkpoints are intact.
     """
+    rehearse(task, validation if config.evaluate_every else None, mesh)
     with use_mesh(mesh), contextlib.ExitStack() as stack:
         loop = _Loop(task, feed, validation, keys, config, run, mesh, first_seed, watch)
         stack.callback(loop.close)
@@ -129,6 +115,7 @@ class _Loop(Generic[State]):
         abstract = jax.eval_shape(self.program.fresh, keys)
         restored = self.last.restore(abstract)
         if restored is None:
+            self._say_what_is_lost()
             self.carry = self.program.fresh(self.keys)
             self.best = jax.tree.map(jnp.copy, self.carry.averaged())
             return
@@ -138,6 +125,19 @@ class _Loop(Generic[State]):
         self.best = self._restore_best(abstract.averaged())
         if isinstance(self.feed, StatefulFeed) and "feed" in restored.progress:
             self.feed.restore(restored.progress["feed"])
+
+    def _say_what_is_lost(self) -> None:
+        """Where updates were logged and no checkpoint is there: a run from which they were removed starts again."""
+        if not self.run.metrics.is_file() or jax.process_index() != 0:
+            return
+        logged = [int(steps[-1]) for steps, _ in read_metrics(self.run.metrics).values()]
+        if logged:
+            where = self.last.directory
+            _LOG.warning(
+                "there is no checkpoint in %s: of %d logged updates none can be continued, training starts at step 0",
+                where,
+                max(logged),
+            )
 
     def _restore_best(self, abstract: State) -> State:
         """The best state that belongs to the restored one; where it is damaged, the search for it starts anew."""
@@ -240,7 +240,14 @@ class _Loop(Generic[State]):
                 return item[0], item[2].endswith("gradient_norm"), item[2] in ("loss", "critic_loss"), item[2]
 
             step, seed, name = min(bad, key=rank)
-            raise NonFiniteError(start + step + 1, name, self.first_seed + seed, self.last.steps(), self.run)
+            raise self._not_finite(start + step + 1, name, self.first_seed + seed)
+
+    def _not_finite(self, step: int, name: str, seed: int) -> NonFiniteError:
+        try:
+            cause = cause_in(self.feed.chunk(self.step, 1))
+        except Exception:  # whatever the feed meets there, it is not what to tell now
+            cause = ""
+        return NonFiniteError(step, name, seed, self.last.steps(), self.run, cause)
 
     def _evaluate(self, progress: Progress) -> bool:
         """Validates, keeps what is best of each seed, and tells whether anything improved."""
@@ -249,12 +256,13 @@ class _Loop(Generic[State]):
             name: np.asarray(value) for name, value in self.program.validate(state, self.validation).items()
         }
         self._check_finite(self.step - 1, {f"validation/{name}": m[:, None] for name, m in metrics.items()})
-        improved = self.stopping.observe(self.step, metrics["loss"])
+        decides = metrics[self.task.criterion]
+        improved = self.stopping.observe(self.step, -decides if self.task.maximise else decides)
         mask = jnp.asarray(improved)
         self.best = select(mask, state, self.best)
         for writer in self.writers:
             writer.write(self.step, {f"validation/{name}": value for name, value in metrics.items()})
-        progress.say(f"step {self.step}  validation loss {np.mean(metrics['loss']):.4g}")
+        progress.say(f"step {self.step}  validation {self.task.criterion} {np.mean(decides):.4g}")
         return bool(improved.any())
 
     def _save(self, improved: bool) -> bool:
@@ -266,7 +274,7 @@ class _Loop(Generic[State]):
         for name, fine in finite(self.carry).items():
             if not fine.all():
                 seed = self.first_seed + int(np.argmin(fine))
-                raise NonFiniteError(self.step, name, seed, self.last.steps(), self.run)
+                raise self._not_finite(self.step, name, seed)
         if improved:
             self.best_store.save(self.step, self.best, {})
             self.best_saved = self.step

@@ -4,15 +4,15 @@ A line is `{"step": 100, "loss": 0.5, "psnr": [17.9, 18.2]}`: a number, or one f
 JSON lacks are the strings "NaN", "Infinity" and "-Infinity", which `float` reads.
 """
 
-import contextlib
 import errno
 import json
+import logging
 import math
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from jax.typing import ArrayLike
@@ -20,7 +20,10 @@ from jaxtyping import Float, Int
 
 from train.atomic import write_atomically
 from train.errors import UserError
+from train.json_files import parse_json
 
+_LOG = logging.getLogger(__name__)
+_NO_JSON_NUMBERS = ("NaN", "Infinity", "-Infinity")
 Metrics = Mapping[str, ArrayLike]
 Series = tuple[Int[np.ndarray, " steps"], Float[np.ndarray, "steps *seeds"]]
 
@@ -51,8 +54,8 @@ class MetricsLog:
 
     def __init__(self, path: Path, resumed_at: int = -1):
         self._path = path
-        kept = [line for step, line in _lines(path) if step <= resumed_at]
-        write_atomically(path, "".join(kept).encode())
+        kept = [line.text for line in _lines(path) if line.step <= resumed_at]
+        write_atomically(path, b"".join(kept))
         self._file = path.open("ab", buffering=0)
 
     def write(self, step: int, metrics: Metrics) -> None:
@@ -76,14 +79,15 @@ class MetricsLog:
 def read_metrics(path: Path) -> dict[str, Series]:
     """Reads a log back; a half-written last line is passed over, and a log that isn't there is empty.
 
+    Lines that were never written by `MetricsLog` are named in a warning and passed over.
+
     Returns:
       For each name the steps it was written at, [T], and its values, float64, [T] or with seeds [T, S].
     """
     series: dict[str, list[tuple[int, Any]]] = defaultdict(list)
-    for step, line in _lines(path):
-        for name, value in json.loads(line).items():
-            if name != "step":
-                series[name].append((step, _decoded(value)))
+    for line in _lines(path):
+        for name, value in line.values.items():
+            series[name].append((line.step, value))
     return {
         name: (np.array([step for step, _ in points]), np.array([value for _, value in points], np.float64))
         for name, points in series.items()
@@ -123,15 +127,58 @@ class _TensorBoard:
         self._events.close()
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The step and the text of each whole line."""
-    if not path.exists():
-        return
-    with path.open(errors="replace") as file:
-        for line in file:
-            with contextlib.suppress(ValueError, TypeError, KeyError):  # what a kill or a full disk cut off
-                if line.endswith("\n"):
-                    yield json.loads(line)["step"], line
+class _Line(NamedTuple):
+    text: bytes
+    step: int
+    values: dict[str, list[float] | float]
+
+
+def _lines(path: Path) -> list[_Line]:
+    """The whole lines of a log; those that are none of a log are named in a warning and passed over."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        problem = f"can't be read ({error.strerror})"
+        raise UserError("metrics log", path, problem, "move what is there out of the way") from error
+    found: list[_Line] = []
+    bad: list[tuple[int, str]] = []
+    lengths: dict[str, int] = {}
+    for number, text in enumerate(content.splitlines(keepends=True), 1):
+        if not text.endswith(b"\n"):
+            break  # what a kill or a full disk cut off
+        try:
+            line = _parsed(text)
+            _check_seeds(line.values, lengths)
+            found.append(line)
+        except ValueError as error:
+            bad.append((number, str(error)[:80]))
+    if bad:
+        number, reason = bad[0]
+        told = "1 line is" if len(bad) == 1 else f"{len(bad)} lines are"
+        _LOG.warning("%s: %s passed over, first line %d (%s)", path, told, number, reason)
+    return found
+
+
+def _parsed(text: bytes) -> _Line:
+    """Raises ValueError for what `write` never wrote."""
+    content = parse_json(text)
+    if not isinstance(content, dict):
+        raise ValueError("no object")
+    step = content.pop("step", None)
+    if not isinstance(step, int) or isinstance(step, bool) or not 0 <= step < 2**63:
+        raise ValueError("its step is no number of an update")
+    return _Line(text, step, {name: _decoded(value) for name, value in content.items()})
+
+
+def _check_seeds(values: Mapping[str, list[float] | float], lengths: dict[str, int]) -> None:
+    """Raises ValueError where a metric is of another number of seeds than before; -1 stands for a plain number."""
+    counts = {name: len(value) if isinstance(value, list) else -1 for name, value in values.items()}
+    for name, count in counts.items():
+        if lengths.get(name, count) != count:
+            raise ValueError(f"{name[:40]!r} is of another number of seeds than before")
+    lengths |= counts
 
 
 def _encoded(value: Any) -> Any:
@@ -140,5 +187,14 @@ def _encoded(value: Any) -> Any:
     return value if math.isfinite(value) else json.dumps(value)
 
 
-def _decoded(value: Any) -> Any:
-    return [float(v) for v in value] if isinstance(value, list) else float(value)
+def _decoded(value: Any) -> list[float] | float:
+    return [_number(v) for v in value] if isinstance(value, list) else _number(value)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not (isinstance(value, int | float) or value in _NO_JSON_NUMBERS):
+        raise ValueError(f"{str(value)[:40]!r} is no number")
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise ValueError("a number is too large") from error

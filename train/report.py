@@ -5,11 +5,14 @@ import html
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TypeAlias
 
 from train.atomic import write_atomically
 from train.report_page import facts_html, figure_html, page_html, paragraphs_html, section_html, table_html
 from train.tables import NO_NUMBER, Table
+
+Settings: TypeAlias = Mapping[str, object]
+"""Of a run, by name, nested at will, as JSON holds them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +40,8 @@ class Report:
     Attributes:
       title: of the page.
       summary: one or a few sentences that say what came out.
-      settings: the config of the run: a dataclass or mapping, nested at will.
-      reference: the config to compare it with, such as the published setting; None compares with nothing.
+      settings: those of the run.
+      reference: those to compare them with, such as the published setting; None compares with nothing.
       reference_name: what the reference is called at the head of its column.
       environment: versions, devices, command, commit, date: names to values.
       notes: what a reader must know to read the numbers, a sentence each.
@@ -47,8 +50,8 @@ class Report:
 
     title: str
     summary: Sequence[str]
-    settings: Any
-    reference: Any = None
+    settings: Settings
+    reference: Settings | None = None
     reference_name: str = "published"
     environment: Mapping[str, object] = dataclasses.field(default_factory=dict)
     notes: Sequence[str] = ()
@@ -73,29 +76,49 @@ def write_report(path: str | os.PathLike[str], report: Report) -> pathlib.Path:
     return write_atomically(path, page.encode("utf-8", "xmlcharrefreplace"))
 
 
-def flatten(settings: Any, prefix: str = "") -> dict[str, str]:
-    """Nested settings by dotted name, as on the command line: {"train.steps": "1000"}.
-
-    Args:
-      settings: a dataclass or mapping, nested at will.
-      prefix: put before each name.
-
-    Returns:
-      Each value as text, in the order given.
-    """
-    if dataclasses.is_dataclass(settings) and not isinstance(settings, type):
-        settings = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
-    if not isinstance(settings, Mapping):
-        return {prefix.removesuffix("."): str(settings)}
-    parts = (flatten(value, f"{prefix}{name}.") for name, value in settings.items())
-    return {name: value for part in parts for name, value in part.items()}
+def flatten(settings: Settings) -> dict[str, str]:
+    """Nested settings by dotted name, each value as text: {"train.steps": "1000", "model.hidden": "600, 200"}."""
+    return {name: _shown(value) for name, value in _leaves(settings).items()}
 
 
-def departures(settings: Any, reference: Any) -> dict[str, tuple[str, str]]:
+def departures(settings: Settings, reference: Settings) -> dict[str, tuple[str, str]]:
     """The settings that differ: name to (value in the reference, value here), a dash where one has none."""
-    here, there = flatten(settings), flatten(reference)
-    pairs = {name: (there.get(name, NO_NUMBER), here.get(name, NO_NUMBER)) for name in {**there, **here}}
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    here, there = _leaves(settings), _leaves(reference)
+    differing = [name for name in {**there, **here} if _differ(name, here, there)]
+
+    def shown(side: Settings, name: str) -> str:
+        return _shown(side[name]) if name in side else NO_NUMBER
+
+    return {name: (shown(there, name), shown(here, name)) for name in differing}
+
+
+def _leaves(settings: Settings, prefix: str = "") -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, value in settings.items():
+        found |= (
+            _leaves(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+        )
+    return found
+
+
+def _differ(name: str, here: Settings, there: Settings) -> bool:
+    """Whether a setting is on one side alone, or has another value there; a tuple is a list."""
+    if (name in here) != (name in there):
+        return True
+    return _as_list(here[name]) != _as_list(there[name])
+
+
+def _as_list(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _shown(value: object) -> str:
+    """A value as a reader writes it: lists without brackets, `none` for what is not set."""
+    if value is None:
+        return "none"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(map(_shown, value)) or "none"
+    return str(value)
 
 
 def _head(report: Report) -> str:
@@ -104,7 +127,7 @@ def _head(report: Report) -> str:
         items = "".join(f"<li>{html.escape(note)}</li>" for note in report.notes)
         parts.append(f'<aside class="notes"><ul>{items}</ul></aside>')
     if report.reference is not None:
-        parts.append(_departures(report))
+        parts.append(_departures(report.settings, report.reference, report.reference_name))
     headings = [*(section.heading for section in report.sections), "Settings", "Environment"]
     anchors = [*(f"section-{index}" for index in range(len(report.sections))), "settings", "environment"]
     links = (
@@ -113,13 +136,18 @@ def _head(report: Report) -> str:
     return "\n".join([*parts, f"<nav>{' '.join(links)}</nav>"])
 
 
-def _departures(report: Report) -> str:
-    changed = departures(report.settings, report.reference)
+def _departures(settings: Settings, reference: Settings, name_there: str) -> str:
+    changed = departures(settings, reference)
     if not changed:
-        return f"<p>All settings are those of the {html.escape(report.reference_name)} setting.</p>"
-    rows = [(name, there, here) for name, (there, here) in changed.items()]
-    caption = f"What differs from the {report.reference_name} setting"
-    return table_html(Table(caption, ("setting", report.reference_name, "here"), rows), "changed")
+        return f"<p>All settings are those of the {html.escape(name_there)} setting.</p>"
+    rows = [(_as_flag(name), there, here) for name, (there, here) in changed.items()]
+    caption = f"What differs from the {name_there} setting"
+    return table_html(Table(caption, ("setting", name_there, "here"), rows), "changed")
+
+
+def _as_flag(name: str) -> str:
+    """A setting as the command line spells it, without its dashes."""
+    return name.replace("_", "-")
 
 
 def _section(index: int, section: Section) -> str:
@@ -130,10 +158,11 @@ def _section(index: int, section: Section) -> str:
 
 
 def _settings(report: Report) -> str:
-    changed = frozenset(departures(report.settings, report.reference) if report.reference is not None else ())
+    reference = report.settings if report.reference is None else report.reference
+    changed = frozenset(map(_as_flag, departures(report.settings, reference)))
     groups: dict[str, dict[str, str]] = {}
     for name, value in flatten(report.settings).items():
-        groups.setdefault(name.split(".")[0] if "." in name else "run", {})[name] = value
+        groups.setdefault(name.split(".")[0] if "." in name else "run", {})[_as_flag(name)] = value
     blocks = [facts_html(group, facts, changed) for group, facts in groups.items()]
     return section_html("settings", "Settings", ['<div class="facts">', *blocks, "</div>"])
 

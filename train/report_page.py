@@ -12,13 +12,17 @@ from train.errors import UserError
 from train.tables import ONE_SEED, UNPUBLISHED, Table
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-ASIDE = re.compile(rf"(^{UNPUBLISHED}|\(n=\d+\)|\({ONE_SEED}\))$")  # in cells, set smaller than the numbers
+ASIDE = re.compile(
+    rf"(^{UNPUBLISHED}|\(n=[\d,]+\)|\({ONE_SEED}\))$"
+)  # in cells, set smaller than the numbers
 PIXELS_PER_CSS_PIXEL = 2  # as train/figures draws them
+WIDEST_ON_A_PHONE = 3  # columns that a narrow screen shows side by side
+WIDEST_UNBROKEN = 7  # columns whose numbers the page shows in one line each
 
 STYLE = """
 :root { color-scheme: light; }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 940px; padding: 2.5rem 20px 4rem; color: #24292f; background: #fff;
+body { margin: 0 auto; max-width: 1080px; padding: 2.5rem 20px 4rem; color: #24292f; background: #fff;
   font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
   overflow-wrap: break-word; -webkit-text-size-adjust: 100%; }
 h1 { margin: 0 0 .5rem; font-size: 1.9rem; line-height: 1.2; letter-spacing: -.01em; }
@@ -36,21 +40,31 @@ img { display: block; max-width: 100%; height: auto; }
 figcaption, .note { max-width: 44rem; margin: .5rem 0 0;
   color: #57606a; font-size: .88rem; line-height: 1.45; }
 .block { margin: 1.25rem 0 1.75rem; }
-/* The four gradients shade an edge only while there is more to scroll to beyond it. */
+/* A table wraps its text to fit; only what can't be wrapped is scrolled to, and the gradients shade that edge. */
 .wide { overflow-x: auto; background: linear-gradient(to right, #fff 40%, #fff0),
   linear-gradient(to left, #fff 40%, #fff0) 100% 0, linear-gradient(to right, #57606a40, #57606a00),
   linear-gradient(to left, #57606a40, #57606a00) 100% 0; background-repeat: no-repeat;
   background-size: 40px 100%, 40px 100%, 12px 100%, 12px 100%;
   background-attachment: local, local, scroll, scroll; }
-table { border-collapse: collapse; font-size: .9rem; line-height: 1.4; font-variant-numeric: tabular-nums; }
-.caption { margin: 0 0 .3rem; font-size: .9rem; font-weight: 600; }
+table { border-collapse: collapse; max-width: 100%; font-size: .9rem; line-height: 1.4;
+  font-variant-numeric: tabular-nums; }
+.caption { margin: 0 0 .3rem; max-width: 60rem; font-size: .9rem; font-weight: 600; }
 th, td { padding: .35rem 1rem .35rem 0; border-bottom: 1px solid #e6eaef;
-  text-align: left; vertical-align: top; }
-thead th { border-bottom: 1px solid #57606a; color: #57606a; font-weight: 600; vertical-align: bottom; }
+  text-align: left; vertical-align: top; overflow-wrap: anywhere; }
+thead th, thead td { border-bottom: 1px solid #57606a; color: #57606a; font-weight: 600; vertical-align: bottom;
+  overflow-wrap: break-word; }
 tbody th { font-weight: 400; }
 .wide tbody th { min-width: 8rem; }
-.number { text-align: right; white-space: nowrap; }
-.muted { color: #57606a; font-size: .85em; white-space: nowrap; }
+td.text { min-width: 5rem; }
+.number { text-align: right; overflow-wrap: normal; }
+td.number { white-space: nowrap; }
+td.number .muted { white-space: normal; }
+.dense { font-size: .82rem; }
+.dense th, .dense td { padding-right: .7rem; }
+.dense td.number { white-space: normal; }
+.muted { color: #57606a; font-size: .85em; }
+.remarks { max-width: 60rem; padding-left: 1.1rem; }
+.apart { margin: 1.75rem 0; padding: .75rem 0 .75rem 1rem; border: solid #d55e00; border-width: 1px 0 1px 4px; }
 .changed td:last-child { background: #fdf1e7; font-weight: 600; padding-left: .5rem; }
 .changed th:last-child { padding-left: .5rem; }
 .facts { columns: 2; column-gap: 2.5rem; }
@@ -65,6 +79,20 @@ tbody th { font-weight: 400; }
   h2 { margin-top: 2rem; font-size: 1.15rem; }
   .summary p { font-size: 1rem; }
   .facts { columns: 1; }
+  td.number { white-space: normal; }
+  .wide tbody th { min-width: 5.5rem; }
+  td.text { min-width: 3rem; }
+  th, td { padding-right: .6rem; }
+  /* Tables of many columns: a block for each row, the head of its column before each number. */
+  .many thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+  .many, .many tbody, .many tr, .many tbody th { display: block; width: 100%; }
+  .many tbody tr { padding: .5rem 0; border-bottom: 1px solid #d0d7de; }
+  .many tbody th { padding: 0; border: 0; font-weight: 600; text-align: left; }
+  .many tbody td { display: flex; justify-content: space-between; gap: 1rem; padding: .1rem 0; border: 0;
+    text-align: right; }
+  .many td::before { content: attr(data-head); color: #57606a; text-align: left; }
+  .many tbody td:empty { display: none; }
+  .many.changed td:last-child { padding: .1rem .5rem; }
 }
 @media print {
   @page { margin: 15mm; }
@@ -74,7 +102,9 @@ tbody th { font-weight: 400; }
   h2, .caption { break-after: avoid; }
   figure, tr, .notes { break-inside: avoid; }
   .wide { overflow: visible; background: none; }
-  .number, .muted { white-space: normal; }
+  td.number, .muted { white-space: normal; }
+  img { max-height: 240mm; width: auto; }
+  thead { display: table-header-group; }
 }
 """
 
@@ -117,19 +147,22 @@ def paragraphs_html(texts: list[str]) -> list[str]:
 
 
 def table_html(table: Table, kind: str = "") -> str:
-    """A table that scrolls by itself where the page is narrower; `kind` is a class of the style sheet."""
-    caption = html.escape(table.caption)
-    numeric = [table.is_numeric(column) for column in range(len(table.heads()))]
-    heads = "".join(
-        f'<th scope="col"{_numeric(right)}>{html.escape(head)}</th>'
-        for head, right in zip(table.heads(), numeric, strict=True)
-    )
-    rows = "\n".join(_row_html(texts, numeric) for texts in table.texts())
-    notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in table.notes())
+    """A table whose text wraps to fit the page, its notes below; `kind` is a class of the style sheet."""
+    heads, caption = table.heads(), html.escape(table.caption)
+    numeric = [table.is_numeric(column) for column in range(len(heads))]
+    classes = {
+        kind: bool(kind),
+        "many": len(heads) > WIDEST_ON_A_PHONE,
+        "dense": len(heads) > WIDEST_UNBROKEN,
+    }
+    first = "".join(_head_html(head, right) for head, right in zip(heads, numeric, strict=True))
+    rows = "\n".join(_row_html(heads, texts, numeric) for texts in table.texts())
     return (
-        f'<div class="block"><p class="caption">{caption}</p>\n'
-        f'<div class="wide" tabindex="0" role="region" aria-label="{caption}"><table{_class(kind)}>\n'
-        f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>{notes}</div>"
+        f'<div class="block{" apart" if table.apart else ""}"><p class="caption">{caption}</p>\n'
+        f'<div class="wide" tabindex="0" role="region" aria-label="{caption}">'
+        f'<table role="table" aria-label="{caption}"{_class(" ".join(c for c, on in classes.items() if on))}>\n'
+        f'<thead role="rowgroup"><tr role="row">{first}</tr></thead>\n'
+        f'<tbody role="rowgroup">\n{rows}\n</tbody></table></div>{_notes_html(table.notes())}</div>'
     )
 
 
@@ -171,17 +204,33 @@ def _read_png(path: pathlib.Path) -> bytes:
     return content
 
 
-def _row_html(texts: list[str], numeric: list[bool]) -> str:
-    first = f'<th scope="row"{_numeric(numeric[0])}>{html.escape(texts[0])}</th>'
+def _head_html(head: str, right: bool) -> str:
+    """A head of a column; one without words is no head, as screen readers would read it out."""
+    if not head:
+        return "<td></td>"
+    return f'<th scope="col" role="columnheader"{_numeric(right)}>{html.escape(head)}</th>'
+
+
+def _row_html(heads: list[str], texts: list[str], numeric: list[bool]) -> str:
+    first = f'<th scope="row" role="rowheader"{_numeric(numeric[0])}>{html.escape(texts[0])}</th>'
     rest = (
-        f"<td{_numeric(right)}>{_cell_html(text)}</td>"
-        for text, right in zip(texts[1:], numeric[1:], strict=True)
+        f'<td role="cell" data-head="{html.escape(head)}"{_class("number" if right else "text")}>'
+        f"{_cell_html(text)}</td>"
+        for head, text, right in zip(heads[1:], texts[1:], numeric[1:], strict=True)
     )
-    return f"<tr>{first}{''.join(rest)}</tr>"
+    return f'<tr role="row">{first}{"".join(rest)}</tr>'
+
+
+def _notes_html(notes: list[str]) -> str:
+    """One sentence as a paragraph, several as a list."""
+    if len(notes) < 2:
+        return "".join(f'<p class="note">{html.escape(note)}</p>' for note in notes)
+    return f'<ul class="note remarks">{"".join(f"<li>{html.escape(note)}</li>" for note in notes)}</ul>'
 
 
 def _cell_html(text: str) -> str:
-    return ASIDE.sub(r'<span class="muted">\1</span>', html.escape(text))
+    """The cell; a line may end before its plus-minus sign and not behind it."""
+    return ASIDE.sub(r'<span class="muted">\1</span>', html.escape(text)).replace("± ", "±\u00a0")
 
 
 def _numeric(right: bool) -> str:

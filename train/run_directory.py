@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import platform
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -21,14 +22,17 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from train.atomic import write_atomically
+from train.atomic import sweep, write_atomically
 from train.errors import UserError
+from train.json_files import read_json
 
 Json = dict[str, Any]
 
 FORMAT = 1
 _LOG = logging.getLogger(__name__)
 _LOCK = ".lock"
+_NAMED = "give the directory that the run named when it began"
+_KINDS = {int: "number", str: "text", dict: "object"}
 _MESSAGE = 16384  # bytes that processes exchange: four times the longest path
 
 
@@ -42,6 +46,7 @@ class RunDirectory:
       config: its settings, as JSON holds them (tuples are lists).
       environment: versions, devices and commit it was made with.
       stage: the folder in it that metrics and checkpoints of one of several trainings go to; "" for the run itself.
+      files: fingerprints of the files and folders that it read, by the setting that names them.
     """
 
     path: Path
@@ -49,6 +54,7 @@ class RunDirectory:
     config: Json
     environment: Json
     stage: str = ""
+    files: Json = dataclasses.field(default_factory=dict)
 
     @property
     def metrics(self) -> Path:
@@ -83,11 +89,18 @@ class RunDirectory:
         """
         with contextlib.ExitStack() as held:
             _on_process_zero(lambda: _lock(self.path, held))
+            if jax.process_index() == 0:
+                sweep(self.path)
             yield
 
 
 def create_run(
-    experiment: str, config: Json, path: Path | None = None, root: Path = Path("runs")
+    experiment: str,
+    config: Json,
+    path: Path | None = None,
+    root: Path = Path("runs"),
+    *,
+    files: Json | None = None,
 ) -> RunDirectory:
     """Makes the directory of a new run and writes its config.json.
 
@@ -96,6 +109,7 @@ def create_run(
       config: the settings, nested dicts that JSON can hold.
       path: where to (`--run-dir`); if None, `root/experiment/` and a new name from the time.
       root: see path.
+      files: fingerprints of what it reads.
 
     Raises:
       UserError: if something is there already, or it can't be written.
@@ -111,6 +125,7 @@ def create_run(
                 "experiment": experiment,
                 "config": config,
                 "environment": environment(),
+                "files": files or {},
             }
             write_json(made / "config.json", saved)
         return str(made.resolve())
@@ -126,7 +141,7 @@ def update_config(run: RunDirectory, config: Json) -> RunDirectory:
     """
 
     def write() -> str:
-        saved = json.loads((run.path / "config.json").read_text())
+        saved = _saved(run.path, "--resume")
         write_json(run.path / "config.json", saved | {"config": config})
         return ""
 
@@ -144,23 +159,58 @@ def open_run(path: Path, field: str = "--resume") -> RunDirectory:
     Raises:
       UserError: if there is no run, or its config.json is damaged or of a later format.
     """
-    config = path / "config.json"
-    if not config.is_file():
-        problem = (
-            "is not a run directory: it has no config.json" if path.is_dir() else "there is no such directory"
-        )
-        raise UserError(field, path, problem, "give the directory that the run named when it began")
-    try:
-        saved = json.loads(config.read_text())
-        run = RunDirectory(path.resolve(), saved["experiment"], saved["config"], saved["environment"])
-        version = int(saved["format"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        problem = f"config.json can't be read ({type(error).__name__}: {error})"
-        raise UserError(field, path, problem, "restore that file, or start a new run") from error
+    saved = _saved(path, field)
+    version, files = saved["format"], saved.get("files", {})
+    run = RunDirectory(
+        path.resolve(), saved["experiment"], saved["config"], saved["environment"], files=files
+    )
     if version > FORMAT:
         problem = f"was written in format {version}, later than this program's {FORMAT}"
         raise UserError(field, path, problem, "use the version of this package that made it")
     return run
+
+
+def check_outputs(run: RunDirectory) -> None:
+    """Raises UserError where files and folders lie in each other's places: told before hours of work, not after."""
+    for path in (run.figures, run.path / "checkpoints"):
+        if path.exists() and not path.is_dir():
+            raise UserError("run directory", path, "is no folder", "move that file away")
+    for path in (run.report, run.path / "results.json", run.path / "metrics.jsonl"):
+        if path.is_dir():
+            raise UserError("run directory", path, "is a folder", "move that folder away")
+
+
+def remove_untrained(run: RunDirectory) -> None:
+    """Removes a run in which nothing was trained: no checkpoint, no line of metrics. Others are left as they are."""
+    checkpoints = (p for p in run.path.rglob("checkpoints/*/*") if p.name.isdigit())
+    logs = (p for p in run.path.rglob("metrics.jsonl") if p.is_file() and p.stat().st_size)
+    if next(checkpoints, None) is None and next(logs, None) is None:
+        shutil.rmtree(run.path, ignore_errors=True)
+
+
+def _saved(path: Path, field: str) -> Json:
+    """The content of a run's config.json, of the types that it has to have."""
+    config = path / "config.json"
+    try:
+        there, is_folder = config.is_file(), path.is_dir()
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise UserError(field, _short(path), f"can't be read ({error.strerror})", _NAMED) from error
+    if not there:
+        problem = (
+            "is not a run directory: it has no config.json" if is_folder else "there is no such directory"
+        )
+        problem = "its config.json is a folder" if config.is_dir() else problem
+        raise UserError(field, _short(path), problem, _NAMED)
+    saved = read_json(config, field, "restore that file, or start a new run")
+    wanted = {"format": int, "experiment": str, "config": dict, "environment": dict}
+    for name, kind in wanted.items():
+        given = saved.get(name) if isinstance(saved, dict) else None
+        if not isinstance(given, kind) or isinstance(given, bool):
+            problem = f"config.json can't be read: its {name!r} is no {_KINDS[kind]}"
+            raise UserError(field, path, problem, "restore that file, or start a new run")
+    if not isinstance(saved.get("files", {}), dict):
+        saved["files"] = {}
+    return saved
 
 
 def check_resume(saved: Json, wanted: Json, changeable: Collection[str]) -> None:
@@ -179,17 +229,26 @@ def check_resume(saved: Json, wanted: Json, changeable: Collection[str]) -> None
     fixed = [name for name in changed if not any(f"{name}.".startswith(f"{c}.") for c in changeable)]
     if fixed:
         told = [
-            f"{name} was {before.get(name, 'absent')} and is now {now.get(name, 'absent')}"
+            f"{name} was {_brief(before.get(name, 'absent'))} and is now {_brief(now.get(name, 'absent'))}"
             f" ({'may not change' if name in fixed else 'may change'})"
             for name in changed
         ]
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in fixed)
-        values = ", ".join(str(now.get(name, "absent")) for name in fixed)
+        values = ", ".join(_brief(now.get(name, "absent")) for name in fixed)
         problem = f"the run to resume has other settings: {'; '.join(told)}"
         free = ", ".join(sorted(changeable)) or "nothing"
         raise UserError(
             flags, values, problem, f"leave these out or start a new run; what may change: {free}"
         )
+
+
+def _brief(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else f"{text[:80]}..."
+
+
+def _short(path: Path) -> str:
+    return ascii(str(path))[1:-1] if len(str(path)) < 200 else f"{ascii(str(path))[1:100]}..."
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -243,7 +302,7 @@ def _new_path(parent: Path) -> Path:
 def _made(path: Path, exist_ok: bool = True) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=exist_ok)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a zero byte, half a character
         if isinstance(error, FileExistsError) and not exist_ok:
             raise
         raise _unwritable(path, error) from error
@@ -263,6 +322,8 @@ def _lock(path: Path, held: contextlib.ExitStack) -> str:
     """Locks until the stack closes."""
     try:
         file = held.enter_context((path / _LOCK).open("a"))
+    except IsADirectoryError as error:
+        raise UserError("--run-dir", path, f"its {_LOCK} is a folder", "remove that folder") from error
     except OSError as error:
         raise _unwritable(path, error) from error
     try:
@@ -275,9 +336,13 @@ def _lock(path: Path, held: contextlib.ExitStack) -> str:
     return str(path)
 
 
-def _unwritable(path: Path, error: OSError) -> UserError:
-    problem = f"can't be written ({error.strerror or error})"
-    return UserError("--run-dir", path, problem, "free space there or choose a --run-dir that can be written")
+def _unwritable(path: Path, error: OSError | ValueError) -> UserError:
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return UserError("--run-dir", _short(path), "is a file, or lies in one", "name another folder")
+    problem = f"can't be written ({getattr(error, 'strerror', None) or error})"
+    return UserError(
+        "--run-dir", _short(path), problem, "free space there or choose a --run-dir that can be written"
+    )
 
 
 def _flat(config: Json, prefix: str = "") -> dict[str, Any]:

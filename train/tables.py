@@ -3,7 +3,7 @@
 import dataclasses
 import html
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Self
 
 import numpy as np
@@ -54,6 +54,8 @@ class Table:
       rows: as many cells each as there are heads.
       note: a sentence below the table.
       published: a published number for each row, None where there is none; adds a last column.
+      remarks: further sentences below the table, such as one on each row.
+      apart: whether the table is of other data than the run, and so is set apart by a rule.
 
     Raises:
       ValueError: when a row or the published numbers have another length.
@@ -64,6 +66,8 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     note: str = ""
     published: Sequence[Cell | None] | None = None
+    remarks: Sequence[str] = ()
+    apart: bool = False
 
     def __post_init__(self):
         for row in self.rows:
@@ -77,8 +81,13 @@ class Table:
             )
 
     def heads(self) -> list[str]:
-        """The heads, with that of the published numbers."""
-        return [*self.columns, *(["published"] if self.published is not None else [])]
+        """The heads, with that of the published numbers, and the count of a column whose intervals share one."""
+        heads = [*self.columns, *(["published"] if self.published is not None else [])]
+        counts = [self._counts(column) for column in range(len(heads))]
+        return [
+            f"{head} (n={max(n):,})" if self._is_said_in_head(n) else head
+            for head, n in zip(heads, counts, strict=True)
+        ]
 
     def body(self) -> list[list[Cell]]:
         """The rows, with the published numbers."""
@@ -88,26 +97,41 @@ class Table:
         return [[*row, number] for row, number in zip(self.rows, numbers, strict=True)]
 
     def texts(self) -> list[list[str]]:
-        """The body as text; a single seed is marked in its cell, unless `notes` says it of them all."""
-        return [[cell_text(cell, say_one_seed=not self.is_single()) for cell in row] for row in self.body()]
+        """The body as text; how many values an interval is of stands in its cell where nothing else says it."""
+        said = self._said_below()
+        columns = [said or self._is_said_in_head(self._counts(i)) for i in range(len(self.heads()))]
+        return [
+            [cell_text(cell, say_count=not elsewhere) for cell, elsewhere in zip(row, columns, strict=True)]
+            for row in self.body()
+        ]
 
     def notes(self) -> list[str]:
         """The sentences below the table."""
-        single = [ONE_SEED.capitalize() + "."] if self.is_single() else []
-        return [*([self.note] if self.note else []), *single]
+        return [*([self.note] if self.note else []), *self.remarks, *self._said_below()]
 
-    def is_single(self) -> bool:
-        """Whether the table has intervals and all are of one seed."""
-        counts = {cell.n for row in self.rows for cell in row if isinstance(cell, Interval)}
-        return counts == {1}
+    def _said_below(self) -> list[str]:
+        """What all intervals have in common: one seed, or their number of values."""
+        counts = {n for column in range(len(self.columns)) for n in self._counts(column)}
+        if len(counts) != 1:
+            return []
+        n = max(counts)
+        return [ONE_SEED.capitalize() + "." if n == 1 else f"Every interval is of n = {n:,} values."]
+
+    def _is_said_in_head(self, counts: Set[int]) -> bool:
+        return not self._said_below() and len(counts) == 1 and counts != {1}
+
+    def _counts(self, column: int) -> set[int]:
+        """Of how many values the intervals of a column are."""
+        cells = [row[column] for row in self.rows] if column < len(self.columns) else []
+        return {cell.n for cell in cells if isinstance(cell, Interval) and not math.isnan(cell.mean)}
 
     def is_numeric(self, column: int) -> bool:
         """Whether a column holds a number, and so is aligned to the right."""
         return any(not isinstance(row[column], str) for row in self.body())
 
 
-def cell_text(cell: Cell, say_one_seed: bool = True) -> str:
-    """One cell as text: "0.42 ± 0.03 (n=4)", "0.42 (one seed, no interval)", "–" for NaN."""
+def cell_text(cell: Cell, say_count: bool = True) -> str:
+    """One cell as text: "0.42 ± 0.03 (n=4)", "0.42 (one seed, no interval)", "–" for NaN; or without the bracket."""
     if isinstance(cell, str):
         return cell
     if not isinstance(cell, Interval):
@@ -115,8 +139,8 @@ def cell_text(cell: Cell, say_one_seed: bool = True) -> str:
     if math.isnan(cell.mean):
         return NO_NUMBER
     if cell.n == 1:
-        return _number(cell.mean) + (f" ({ONE_SEED})" if say_one_seed else "")
-    return f"{_plus_minus(cell.mean, cell.half_width)} (n={cell.n})"
+        return _number(cell.mean) + (f" ({ONE_SEED})" if say_count else "")
+    return _plus_minus(cell.mean, cell.half_width) + (f" (n={cell.n:,})" if say_count else "")
 
 
 def to_text(table: Table) -> str:

@@ -15,6 +15,8 @@ from typing import IO, Any
 import jax.numpy as jnp
 import numpy as np
 
+from train.npz_files import check_inflation, shorten
+
 _DTYPES = {
     "torch.DoubleStorage": np.float64,
     "torch.FloatStorage": np.float32,
@@ -36,6 +38,8 @@ _VALUES |= {"BINUNICODE8", "BINSTRING", "SHORT_BINSTRING"}  # the last two are t
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _MARK = object()
+_MOST_AXES = 32
+_LARGEST_PICKLE = 16 * 2**20
 _LEGACY_MAGIC, _LEGACY_VERSION = 0x1950A86A20F9469CFC6C, 1001
 
 
@@ -74,17 +78,21 @@ def read_torch(path: Path) -> dict[str, np.ndarray]:
     Raises:
       ValueError: the file is damaged, holds no tensors by name, or names anything but the parts of a tensor.
     """
+    length = path.stat().st_size
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            return _read_archive(archive)
+            return _read_archive(archive, length)
     with path.open("rb") as stream:
-        return _read_legacy(stream, path.stat().st_size)
+        return _read_legacy(stream, length)
 
 
-def _read_archive(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
+def _read_archive(archive: zipfile.ZipFile, length: int) -> dict[str, np.ndarray]:
+    check_inflation(length, sum(member.file_size for member in archive.infolist()), "data")
     pickles = [name for name in archive.namelist() if name.split("/")[-1] == "data.pkl"]
     if len(pickles) != 1:
         raise ValueError(f"it holds {len(pickles)} files data.pkl, not one")
+    if archive.getinfo(pickles[0]).file_size > _LARGEST_PICKLE:
+        raise ValueError("its pickle is larger than that of any dictionary of tensors")
     folder = pickles[0].removesuffix("data.pkl")
     order = f"{folder}byteorder"
     if order in archive.namelist() and archive.read(order) != b"little":
@@ -95,10 +103,12 @@ def _read_archive(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
     def load(storage: _Storage) -> np.ndarray:
         member = archive.getinfo(f"{folder}data/{storage.key}")
         if member.file_size != storage.count * storage.dtype.itemsize:
-            raise ValueError(f"storage {storage.key} has {member.file_size} bytes, not those it announces")
+            raise ValueError(
+                f"storage {shorten(storage.key)} has {member.file_size} bytes, not those it announces"
+            )
         return np.frombuffer(archive.read(member), storage.dtype)
 
-    return _arrays(tensors, load)
+    return _arrays(tensors, load, length)
 
 
 def _read_legacy(stream: IO[bytes], length: int) -> dict[str, np.ndarray]:
@@ -109,20 +119,23 @@ def _read_legacy(stream: IO[bytes], length: int) -> dict[str, np.ndarray]:
         magic = None
     if magic != _LEGACY_MAGIC or _unpickle(stream) != _LEGACY_VERSION:
         raise ValueError("it is neither a zip archive nor the older format of torch.save")
-    if _unpickle(stream).get("little_endian") is not True:
+    machine = _unpickle(stream)
+    if not isinstance(machine, dict) or machine.get("little_endian") is not True:
         raise ValueError("its numbers are big-endian")
     tensors, keys = _tensors(_unpickle(stream)), _unpickle(stream)
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        raise ValueError("its list of storages is malformed")
     dtypes = {tensor.storage.key: tensor.storage.dtype for tensor in tensors.values()}
     stored = {}
     for key in keys:
         if key not in dtypes:
-            raise ValueError(f"storage {key} belongs to no tensor of the dictionary")
+            raise ValueError(f"storage {shorten(key)} belongs to no tensor of the dictionary")
         count = int.from_bytes(stream.read(8), "little")
         size = count * dtypes[key].itemsize
         if stream.tell() + size > length:
-            raise ValueError(f"it ends within storage {key}")
+            raise ValueError(f"it ends within storage {shorten(key)}")
         stored[key] = np.frombuffer(stream.read(size), dtypes[key])
-    return _arrays(tensors, lambda storage: stored[storage.key])
+    return _arrays(tensors, lambda storage: stored[storage.key], length)
 
 
 def _tensors(found: Any) -> dict[str, _Tensor]:
@@ -136,33 +149,37 @@ def _tensors(found: Any) -> dict[str, _Tensor]:
     return tensors
 
 
-def _arrays(tensors: dict[str, _Tensor], load: Callable[[_Storage], np.ndarray]) -> dict[str, np.ndarray]:
+def _arrays(
+    tensors: dict[str, _Tensor], load: Callable[[_Storage], np.ndarray], length: int
+) -> dict[str, np.ndarray]:
     """Every tensor as a contiguous array of its own; a storage that several share is loaded once."""
     loaded: dict[_Storage, np.ndarray] = {}
-    out = {}
+    total = 0
     for name, tensor in tensors.items():
         if tensor.storage not in loaded:
             loaded[tensor.storage] = load(tensor.storage)
-        try:
-            out[name] = _view(tensor, loaded[tensor.storage]).copy()
-        except ValueError as error:
-            raise ValueError(f"tensor {name!r} {error}") from error
-    return out
+        _check_view(tensor, name, len(loaded[tensor.storage]))
+        total += math.prod(tensor.size) * tensor.storage.dtype.itemsize
+        check_inflation(length, total, name)  # any number of tensors may be of one storage
+    return {name: _view(tensor, loaded[tensor.storage]).copy() for name, tensor in tensors.items()}
+
+
+def _check_view(tensor: _Tensor, name: str, held: int) -> None:
+    """Raises ValueError where a tensor is of more numbers than its storage has."""
+    count = math.prod(tensor.size)
+    last = tensor.offset + sum((n - 1) * step for n, step in zip(tensor.size, tensor.stride, strict=True))
+    if count and last >= held:
+        raise ValueError(f"tensor {shorten(name)!r} reaches to element {last} of a storage of {held}")
+    if count > held:  # a stride of 0 would make any size of a single number
+        raise ValueError(f"tensor {shorten(name)!r} has {shorten(count)} elements in a storage of {held}")
 
 
 def _view(tensor: _Tensor, numbers: np.ndarray) -> np.ndarray:
-    lengths = (tensor.offset, *tensor.size, *tensor.stride)
-    if not all(type(n) is int and n >= 0 for n in lengths) or len(tensor.size) != len(tensor.stride):
-        raise ValueError(f"has offset, size and stride {tensor.offset}, {tensor.size}, {tensor.stride}")
-    count = math.prod(tensor.size)
-    last = tensor.offset + sum((n - 1) * step for n, step in zip(tensor.size, tensor.stride, strict=True))
-    if count and last >= len(numbers):
-        raise ValueError(f"reaches to element {last} of a storage of {len(numbers)}")
-    if count > len(numbers):  # a stride of 0 would make any size of a single number
-        raise ValueError(f"has {count} elements in a storage of {len(numbers)}")
-    if not count:
+    if not math.prod(tensor.size):
         return np.empty(tensor.size, numbers.dtype)
-    strides = [step * numbers.itemsize for step in tensor.stride]
+    strides = [
+        step * numbers.itemsize if n > 1 else 0 for n, step in zip(tensor.size, tensor.stride, strict=True)
+    ]
     return np.lib.stride_tricks.as_strided(numbers[tensor.offset :], tensor.size, strides)
 
 
@@ -235,7 +252,11 @@ def _execute(opcode: str, argument: Any, stack: list[Any], memo: dict[int, Any])
 
 def _since_mark(stack: list[Any]) -> list[Any]:
     """Takes everything above the last mark, and the mark, off the stack."""
-    at = [i for i, item in enumerate(stack) if item is _MARK][-1]
+    at = len(stack) - 1
+    while stack[at] is not _MARK:  # from the top, where marks are: a scan of all would be quadratic
+        at -= 1
+        if at < 0:
+            raise IndexError
     items = stack[at + 1 :]
     del stack[at:]
     return items
@@ -257,7 +278,7 @@ def _set_items(target: dict, items: list[Any]) -> None:
 def _name(path: str) -> _Name:
     if path not in _KNOWN:
         raise ValueError(
-            f"it asks for {path}, which is no part of a dictionary of tensors; nothing of it was run"
+            f"it asks for {shorten(path)}, which is no part of a dictionary of tensors; nothing of it was run"
         )
     return _Name(path)
 
@@ -265,9 +286,25 @@ def _name(path: str) -> _Name:
 def _storage(identifier: tuple) -> _Storage:
     """Of torch's persistent id ("storage", type, key, device, count, ...)."""
     kind, storage_type, key, _, count, *view = identifier
-    if kind != "storage" or not isinstance(key, str) or type(count) is not int or any(view):
+    if kind != "storage" or not isinstance(key, str) or not _is_length(count) or any(view):
         raise TypeError
     return _Storage(key, np.dtype(_DTYPES[storage_type.path]), count)
+
+
+def _is_length(number: Any) -> bool:
+    return type(number) is int and 0 <= number < 2**63
+
+
+def _tensor(storage: Any, offset: Any, size: Any, stride: Any) -> _Tensor:
+    """A view whose numbers are plain, before anything compares or shows them: tuples may nest without end."""
+    if not isinstance(storage, _Storage):
+        raise TypeError
+    axes = all(isinstance(part, tuple) and len(part) <= _MOST_AXES for part in (size, stride))
+    if not axes or len(size) != len(stride) or not all(map(_is_length, (offset, *size, *stride))):
+        raise ValueError(
+            "a tensor of it has a size, stride or offset that is no list of whole numbers from 0"
+        )
+    return _Tensor(storage, offset, size, stride)
 
 
 def _build(function: Any, arguments: tuple) -> Any:
@@ -276,12 +313,12 @@ def _build(function: Any, arguments: tuple) -> Any:
         case _Name(path) if path == _DICT:
             built: dict = {}
             for pair in arguments[0] if arguments else ():
+                if not isinstance(pair, list | tuple) or len(pair) != 2:
+                    raise TypeError
                 _set_items(built, list(pair))
             return built
         case _Name(path) if path == _TENSOR:
-            storage, offset, size, stride = arguments[:4]
-            if isinstance(storage, _Storage):
-                return _Tensor(storage, offset, size, stride)
+            return _tensor(*arguments[:4])
         case _Name(path) if path == _PARAMETER:
             if isinstance(arguments[0], _Tensor):
                 return arguments[0]

@@ -13,6 +13,8 @@ import numpy as np
 
 from train.atomic import write_atomically
 from train.errors import UserError
+from train.json_files import parse_json
+from train.npz_files import TooLargeError, first_line, read_npz, shorten
 from train.torch_files import read_torch
 
 _DTYPES = {
@@ -31,10 +33,14 @@ _DTYPES = {
     "BOOL": np.bool_,
 }
 _NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
+FIELD = "weight file"
+_MOST_AXES = 32
 _DAMAGE = (
     *(ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, RuntimeError, MemoryError),
-    *(zipfile.BadZipFile, zlib.error),
+    *(ArithmeticError, zipfile.BadZipFile, zlib.error),
 )
+_WRAPPERS = ("_orig_mod.", "module.", "_orig_mod.")
+"""What stands before every name of a module that another wraps, in the order in which it is taken off."""
 
 
 def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
@@ -55,9 +61,49 @@ def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
     read, remedy = _READERS[ending]
     try:
         return read(file)
+    except TooLargeError as error:
+        raise _error(path, str(error), error.remedy) from error
     except _DAMAGE as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise _error(path, f"not a readable {ending} file ({reason})", remedy) from error
+        raise _error(path, f"not a readable {ending} file ({first_line(error)})", remedy) from error
+
+
+def read_weights(path: str | Path, field: str = FIELD) -> dict[str, np.ndarray]:
+    """The arrays of a file of weights for use in a network: finite numbers by the names of its layers.
+
+    What wrappers put before every name (`module.` of DataParallel, `_orig_mod.` of a compiled module) is taken off.
+
+    Args:
+      path: as `read_state_dict`.
+      field: what the user named it by.
+
+    Raises:
+      UserError: as `read_state_dict`, or an array holds no numbers, or such as float32 has not.
+    """
+    try:
+        arrays = read_state_dict(path)
+    except UserError as error:
+        raise UserError(field, path, error.problem, error.remedy) from error
+    for name, array in arrays.items():
+        if problem := _unfit(array):
+            what = f"array {shorten(name)!r} {problem}"
+            raise UserError(field, path, what, "give weights whose arrays are finite real numbers")
+    for prefix in _WRAPPERS:
+        if arrays and all(name.startswith(prefix) for name in arrays):
+            arrays = {name.removeprefix(prefix): array for name, array in arrays.items()}
+    return arrays
+
+
+def _unfit(array: np.ndarray) -> str:
+    """Why an array can't be weights; nothing where it can."""
+    if array.dtype != jnp.bfloat16 and array.dtype.kind not in "iuf":
+        return f"is {array.dtype}"
+    with np.errstate(over="ignore", invalid="ignore"):
+        wrong = ~np.isfinite(array.astype(np.float32))
+    if not wrong.any():
+        return ""
+    return (
+        f"holds {array[wrong][0]}, which is no finite number in float32 ({wrong.sum():,} of {wrong.size:,})"
+    )
 
 
 def write_state_dict(path: str | Path, arrays: Mapping[str, np.ndarray]) -> Path:
@@ -77,19 +123,16 @@ def write_state_dict(path: str | Path, arrays: Mapping[str, np.ndarray]) -> Path
         if array.dtype.newbyteorder("=") not in _NAMES:
             raise _error(path, f"array {name!r} is {array.dtype}", f"give arrays of {', '.join(_DTYPES)}")
         native[name] = array.astype(array.dtype.newbyteorder("="))
-    return write_atomically(Path(path).expanduser(), _WRITERS[ending](native))
+    content, remedy = _WRITERS[ending](native), "free space there or name another"
+    return write_atomically(Path(path).expanduser(), content, "--out", remedy)
 
 
 def _error(path: str | Path, problem: str, remedy: str) -> UserError:
-    return UserError("weight file", path, problem, remedy)
+    return UserError(FIELD, path, problem, remedy)
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    with path.open("rb") as stream:
-        file = np.load(stream, allow_pickle=False)
-        if isinstance(file, np.ndarray):
-            raise ValueError("it holds a single array without a name")
-        return {name: file[name] for name in file.files}
+    return read_npz(path, FIELD)
 
 
 def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -111,24 +154,37 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     length = int.from_bytes(content[:8], "little")
     if len(content) < 8 or length > len(content) - 8:
         raise ValueError("it ends within its header")
-    header, numbers = json.loads(bytes(content[8 : 8 + length])), content[8 + length :]
+    header, numbers = parse_json(bytes(content[8 : 8 + length])), content[8 + length :]
     if not isinstance(header, dict):
         raise ValueError("its header is no dictionary")
-    return {name: _array(name, entry, numbers) for name, entry in header.items() if name != "__metadata__"}
+    header.pop("__metadata__", None)
+    arrays = {name: _array(name, entry, numbers) for name, entry in header.items()}
+    at = 0
+    for begin, end in sorted(entry["data_offsets"] for entry in header.values()):
+        if begin != at:
+            raise ValueError(f"its arrays overlap or leave a gap at byte {min(begin, at):,}")
+        at = end
+    if at != len(numbers):
+        raise ValueError(f"{len(numbers) - at:,} bytes of it belong to no array")
+    return {name: array.copy() for name, array in arrays.items()}
 
 
 def _array(name: str, entry: dict, numbers: memoryview) -> np.ndarray:
     try:
         dtype, shape = np.dtype(_DTYPES[entry["dtype"]]), entry["shape"]
         begin, end = entry["data_offsets"]
-        if not all(type(n) is int and n >= 0 for n in (begin, end, *shape)):
+        if len(shape) > _MOST_AXES or not all(
+            type(n) is int and 0 <= n < 2**63 for n in (begin, end, *shape)
+        ):
             raise TypeError
         fits = begin <= end <= len(numbers) and end - begin == math.prod(shape) * dtype.itemsize
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"the header's entry of {name!r} is malformed") from error
+        raise ValueError(f"the header's entry of {shorten(name)!r} is malformed") from error
     if not fits:
-        raise ValueError(f"{name!r} lies outside the file, or not as its shape {shape} asks")
-    return np.frombuffer(numbers[begin:end], dtype).reshape(shape).copy()
+        raise ValueError(
+            f"{shorten(name)!r} lies outside the file, or not as its shape {shorten(shape)} asks"
+        )
+    return np.frombuffer(numbers[begin:end], dtype).reshape(shape)
 
 
 def _safetensors(arrays: Mapping[str, np.ndarray]) -> bytes:

@@ -1,6 +1,5 @@
 """What is measured of the trainings of `mi_gaussian`, from their logs: mean, bias and variance of each level."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +9,7 @@ from jaxtyping import Float
 
 from train.data.correlated_pairs import Toy
 from train.errors import UserError
+from train.json_records import read_record
 from train.metrics_log import read_metrics
 from train.run_directory import RunDirectory, write_json
 
@@ -82,11 +82,16 @@ def write_end(run: RunDirectory, stage: Stage, end: End) -> None:
 
 
 def read_end(run: RunDirectory, stage: Stage) -> End | None:
-    """What `write_end` wrote, None before it did."""
-    try:
-        return End(**json.loads(_end_file(run, stage).read_text()))
-    except (OSError, ValueError, TypeError):
+    """What `write_end` wrote, None before it did.
+
+    Raises:
+      UserError: it was altered to something impossible.
+    """
+    file = _end_file(run, stage)
+    if not file.exists():
         return None
+    record = read_record(file, stage.folder, file, "remove that file, and continue by --resume")
+    return End(record.number("seconds"), record.text("diverged"))
 
 
 def _end_file(run: RunDirectory, stage: Stage) -> Path:

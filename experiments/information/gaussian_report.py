@@ -1,8 +1,6 @@
 """The numbers, pictures, tables and page of a run of `mi_gaussian`."""
 
 import math
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +9,11 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.information.gaussian_measures import EvaluateConfig, Measured, Stage, Toys, measure
+from experiments.run_report import write_run_report
 from train.data.correlated_pairs import Toy, analytic_club
 from train.figures import Panel, bands
 from train.figures.staircase import Staircase, staircases
-from train.report import Picture, Report, Section, write_report
+from train.report import Picture, Report, Section, Settings
 from train.run_directory import RunDirectory, write_json
 from train.tables import Cell, Interval, Table, to_text
 
@@ -48,8 +47,8 @@ def write_everything(
     stages: Sequence[Stage],
     toys: Toys,
     config: EvaluateConfig,
-    settings: Mapping[str, Any],
-    reference: Mapping[str, Any],
+    settings: Settings,
+    reference: Settings,
     sides: Mapping[str, str],
 ) -> None:
     """results.json, figures, report.html; prints the tables of bias and of time.
@@ -86,11 +85,10 @@ def write_everything(
         settings=settings,
         reference=reference,
         reference_name="published setting",
-        environment={**run.environment, "run directory": run.path.name, "command": shlex.join(sys.argv)},
         notes=_notes(measured, config),
         sections=[_sides_section(sides), *sections, Section("Time", tables=[seconds])],
     )
-    write_report(run.report, report)
+    write_run_report(run, report)
 
 
 def _results(measured: Mapping[Stage, Measured], toys: Toys) -> dict[str, Any]:

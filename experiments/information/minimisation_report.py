@@ -1,7 +1,5 @@
 """The numbers, pictures, tables and page of a run of `mi_minimisation`."""
 
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -9,10 +7,11 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.information.minimisation_measures import Course, Kept, Recognised
+from experiments.run_report import titled, write_run_report
 from train.data.digits import Images
 from train.figures import Panel, bands, image_grid
 from train.figures.points import Point, points
-from train.report import Picture, Report, Section, write_report
+from train.report import Picture, Report, Section, Settings
 from train.run_directory import RunDirectory, write_json
 from train.tables import Cell, Interval, Table, to_text
 
@@ -36,7 +35,7 @@ class About(NamedTuple):
     """What the page says of the run.
 
     Attributes:
-      data: name of the digits.
+      data: what the digits are, in words.
       counts: images that train and test.
       domain: of the target.
       settings: of the run, as JSON holds them.
@@ -47,8 +46,8 @@ class About(NamedTuple):
     data: str
     counts: tuple[int, int]
     domain: str
-    settings: Mapping[str, Any]
-    reference: Mapping[str, Any]
+    settings: Settings
+    reference: Settings
     examples: tuple[Images, Images] | None
 
 
@@ -67,19 +66,25 @@ def write_everything(run: RunDirectory, measured: Measured, about: About) -> Non
     for table in (table for section in sections for table in section.tables):
         print(to_text(table), flush=True)
     report = Report(
-        title="Minimising mutual information with CLUB",
+        title=titled("Minimising mutual information with CLUB", _in_words(measured, about)),
         summary=[line for part, items in measured.items() for line in _summary(part, items)],
         settings=about.settings,
         reference=about.reference,
         reference_name="published",
-        environment={**run.environment, "run directory": run.path.name, "command": shlex.join(sys.argv)},
         notes=[
             "Every number is of the last update; nothing was chosen on test images.",
             "An estimate with a learned q is an upper bound only while q fits well enough (theorem 3.2 of the paper).",
         ],
         sections=sections,
     )
-    write_report(run.report, report)
+    write_run_report(run, report)
+
+
+def _in_words(measured: Measured, about: About) -> str:
+    """What the data of all parts are, for the title."""
+    parts = {"gaussians": "Gaussian mixtures"} if "gaussians" in measured else {}
+    digits = {"digits": about.data} if set(measured) - {"gaussians"} else {}
+    return " and ".join((parts | digits).values())
 
 
 def _results(measured: Measured) -> dict[str, Any]:

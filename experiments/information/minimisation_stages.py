@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -53,6 +54,7 @@ def of_gaussians(
         task = Task(
             init=partial(mixed_gaussians.init_state, config=config),
             train_step=partial(mixed_gaussians.train_step, config=config, estimate=estimate),
+            use=None,
         )
         return Stage("gaussians", estimate, config.steps, task, lambda mesh: noise)
 
@@ -64,12 +66,14 @@ def of_bottleneck(
 ) -> list[Stage]:
     """A stage for each penalty, by its name in the paper."""
     per_epoch, pixels = -(-len(train) // config.batch_size), int(np.prod(train.image.shape[1:]))
+    two = jnp.asarray(train.image[:2])
 
     def stage(name: str) -> Stage:
         shared = {"config": config, "penalty": information_bottleneck.PENALTIES[name]}
         task = Task(
             init=partial(information_bottleneck.init_state, pixels=pixels, **shared),
             train_step=partial(information_bottleneck.train_step, steps_per_epoch=per_epoch, **shared),
+            use=lambda state: information_bottleneck.predict(state.params, two, state.key, **shared),
         )
         feed = partial(_place, train, config.batch_size)
         return Stage("bottleneck", name, config.epochs * per_epoch, task, feed)
@@ -85,10 +89,15 @@ def of_adaptation(
 ) -> list[Stage]:
     """A stage for each method, and one that learns from labels of the target."""
     source, target = in_both_domains(train, domain)
+    two = jnp.asarray(source.image[:2])
     init = partial(domain_adaptation.init_state, config=config, shape=source.image.shape[1:])
 
     def stage(name: str, method: domain_adaptation.Method, labelled: Images) -> Stage:
-        task = Task(init, partial(domain_adaptation.train_step, config=config, method=method))
+        task = Task(
+            init,
+            partial(domain_adaptation.train_step, config=config, method=method),
+            lambda state: domain_adaptation.predict(state.params, two, config),
+        )
 
         def feed(mesh: Mesh) -> Feed:
             size = config.batch_size

@@ -9,10 +9,11 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from experiments import cli
+from experiments.run_report import of_file
 from train.data import ratings
 from train.data.generalisation import Split, read_split, strong, weak
 from train.data.ratings import Columns, Events
-from train.data.simulated_users import simulated_users
+from train.data.simulated_users import PopulationName, simulated_users
 from train.errors import UserError
 
 Protocol = Literal["strong", "weak"]
@@ -24,7 +25,7 @@ class DataConfig:
 
     source: Literal["simulated", "movielens", "csv", "parquet", "npz", "tfds", "split"] = "simulated"
     """Simulated users; MovieLens' ratings.csv, ratings.dat or u.data; a table with named columns; an npz of rows; a
-    prepared TFDS data set; an npz with a split made before."""
+    prepared TFDS data set; an npz with a split made before, perhaps with a validation part of its own."""
     path: Path | None = None
     """The file, or the folder of MovieLens' file or of TFDS."""
     user_column: str = "user"
@@ -49,6 +50,8 @@ class DataConfig:
     """simulated: how many."""
     items: int = 1000
     """simulated: how many."""
+    population: PopulationName = "broad"
+    """simulated: users of broad tastes, or of narrow ones, of whom popularity says little."""
 
 
 class Data(NamedTuple):
@@ -90,6 +93,21 @@ def open_data(config: DataConfig, protocol: Protocol) -> Data:
     return Data(split, ids, events.name, [*events.counts.lines(), *_left_out(split)])
 
 
+def in_words(config: DataConfig) -> str:
+    """What the data are, for titles."""
+    match config.source:
+        case "simulated":
+            return "simulated users"
+        case "tfds":
+            return f"{config.tfds_name} of TFDS"
+        case "movielens":
+            return of_file("MovieLens ratings", config.path)
+        case "split":
+            return of_file("the split", config.path)
+        case _:
+            return of_file("events", config.path)
+
+
 def read_events(config: DataConfig) -> Events:
     """The events of a source.
 
@@ -99,7 +117,7 @@ def read_events(config: DataConfig) -> Events:
     columns = Columns(config.user_column, config.item_column, config.rating_column, config.time_column)
     match config.source:
         case "simulated":
-            return simulated_users(config.users, config.items)
+            return simulated_users(config.users, config.items, population=config.population)
         case "tfds":
             return ratings.read_tfds(config.path, config.tfds_name)
         case "movielens":

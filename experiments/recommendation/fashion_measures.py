@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from experiments import cli
+from experiments.recommendation.choice import Evidence, announce
 from jaxmodels.visual_recommenders import Catalogue
 from train import seeds
 from train.data.fashion import FashionData
@@ -58,6 +59,12 @@ def sizes(data: FashionData) -> Sizes:
     return Sizes(data.users, data.items, data.features.shape[1], len(data.category_names))
 
 
+def evidence(data: FashionData) -> Evidence:
+    """The validation records, by which penalties and updates are chosen, and their users."""
+    held = (data.validation >= 0) & (data.validation < data.items)
+    return Evidence(int(held.any(axis=1).sum()), "user", int(held.sum()))
+
+
 def known_rows(data: FashionData) -> UserRows:
     """All records of every user: no negatives of theirs."""
     return UserRows(data.known())
@@ -95,6 +102,7 @@ def measure(data: FashionData, catalogue: Catalogue, trained: Mapping[str, Train
         stacked = jax.jit(seeds.over_seeds(one, (0, None, None, None), count))
         return np.asarray(stacked(state.params, held, known, catalogue))
 
+    announce("the penalty of each model is chosen", evidence(data))
     validation = {
         stage: np.nanmean(per_user(jnp.asarray(of_model(stage, validation_items))), axis=1)
         for stage in trained

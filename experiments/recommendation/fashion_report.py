@@ -1,7 +1,7 @@
 """The table, pictures and page of a comparison of visual recommenders."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,15 +10,16 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.recommendation import report
-from experiments.recommendation.fashion_measures import NAMES, Measured
+from experiments.recommendation.fashion_measures import NAMES, Measured, evidence
 from experiments.recommendation.fashion_style import Style, agreements, style_section
 from experiments.recommendation.report import Ranked
+from experiments.run_report import titled
 from jaxmodels.visual_recommenders import Catalogue
 from train.data.fashion import FashionData
 from train.data.fashion_world import NAME as EMBEDDED
 from train.figures import Panel, bands
 from train.metrics.auc import Ties, of_cold_items, per_user
-from train.report import Picture, Section
+from train.report import Picture, Section, Settings
 from train.run_directory import RunDirectory
 from train.tables import Interval, Table
 
@@ -39,12 +40,16 @@ def ranked(data: FashionData, measured: Measured, protocol: Protocol) -> list[Ra
     """All models of the comparison, simple ones first; without the second metric where no test item is cold."""
     clicks, held = jnp.asarray(data.clicks()), jnp.asarray(data.test)
 
-    def of(name: str, values: Float[np.ndarray, "seeds users k"], note: str) -> Ranked:
+    def of(
+        name: str, values: Float[np.ndarray, "seeds users k"], note: str, baseline: bool = False
+    ) -> Ranked:
         cold = of_cold_items(jnp.asarray(values), held, clicks, protocol.cold)
         metrics = {AUC: jnp.asarray(values), **({COLD_AUC: cold} if jnp.isfinite(cold).any() else {})}
-        return Ranked(name, {metric: np.asarray(per_user(auc)) for metric, auc in metrics.items()}, note)
+        return Ranked(
+            name, {metric: np.asarray(per_user(auc)) for metric, auc in metrics.items()}, note, baseline
+        )
 
-    simple = [of(name, values, "") for name, values in measured.baselines.items()]
+    simple = [of(name, values, "", True) for name, values in measured.baselines.items()]
     models = [
         of(NAMES[kind], values, f"lambda {measured.trained[measured.chosen[kind]].settings.l2_factors:g}")
         for kind, values in measured.test.items()
@@ -58,8 +63,9 @@ def write_everything(
     catalogue: Catalogue,
     measured: Measured,
     protocol: Protocol,
-    settings: Mapping[str, Any],
-    reference: Mapping[str, Any],
+    data_in_words: str,
+    settings: Settings,
+    reference: Settings,
 ) -> None:
     """results.json, figures, report.html; prints the comparison."""
     run.figures.mkdir(exist_ok=True)
@@ -81,8 +87,8 @@ def write_everything(
         sections.append(style_section(run.figures, data, style))
         results["neighbours"] = agreements(data, style)
     about = report.About(
-        title=f"Visual recommenders on {data.name}",
-        summary=[],
+        title=titled(" and ".join(NAMES[kind] for kind in measured.chosen), data_in_words),
+        summary=list(filter(None, [evidence(data).warning()])),
         notes=_notes(data, protocol),
         settings=settings,
         reference=reference,
@@ -148,7 +154,8 @@ def _notes(data: FashionData, protocol: Protocol) -> list[str]:
         + ("Equal scores are no success." if protocol.ties == "strict" else "Equal scores count one half."),
         f"Cold items have fewer than {protocol.cold} training records: "
         f"{int((data.clicks() < protocol.cold).sum()):,} of {data.items:,}.",
-        "Penalty and number of updates were chosen on validation records: nothing was chosen on test records.",
+        f"Penalty and number of updates were chosen on validation records of {evidence(data)}: nothing was chosen on "
+        "test records.",
     ]
     notes += [f"Left out: {count:,} {what}." for what, count in data.dropped.items() if count]
     if data.name == EMBEDDED:

@@ -70,12 +70,15 @@ def task(settings: VisualConfig, data: FashionData, ties: Ties) -> Task:
         items = Catalogue(batch["features"], batch["categories"])
         score = partial(visual.scores, state.params, catalogue=items, config=settings, sizes=shape)
         auc = per_user(auc_of_users(score, rows, batch["known"], batch["held"], ties))
-        return {"loss": -jnp.nanmean(auc)}
+        return {"AUC": jnp.nanmean(auc)}
 
     return Task(
         init=partial(visual.init_state, config=settings, sizes=shape),
         train_step=partial(visual.train_step, config=settings, sizes=shape),
+        use=lambda state: visual.all_items(state.params, catalogue(data), settings, shape),
         eval_step=eval_step,
+        criterion="AUC",
+        maximise=True,
     )
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -31,6 +31,8 @@ class EvaluateConfig:
     """Weights lambda of EASE (none: no EASE, whose memory is 8 bytes times the square of the number of items)."""
     neighbours: tuple[int, ...] = (20, 50, 100, 200, 400)
     """Neighbours of item-KNN (none: no item-KNN)."""
+    ks: tuple[int, ...] = ()
+    """Further lengths of the list to measure at, besides the experiment's own, as columns of the table."""
     batch_size: int = 500
     """Users that are ranked at a time."""
 
@@ -44,18 +46,30 @@ class Setting:
       criterion: the metric that chooses, as `rank_metrics` calls it.
       metrics: the columns of the table.
       ks: ranks to measure at.
+      further: what is measured at further ranks, without the @.
     """
 
     protocol: Protocol
     criterion: str
     metrics: tuple[str, ...]
     ks: tuple[int, ...]
+    further: tuple[str, ...]
+
+    def at(self, ks: Sequence[int]) -> "Setting":
+        """Measuring at further ranks as well; those that are in the table already add nothing."""
+        columns = [f"{metric}@{k}" for k in dict.fromkeys(ks) for metric in self.further]
+        return replace(
+            self,
+            metrics=(*self.metrics, *(name for name in columns if name not in self.metrics)),
+            ks=tuple(sorted({*self.ks, *ks})),
+        )
 
 
 def check_evaluation(config: EvaluateConfig) -> None:
     """Raises UserError for settings that can't be measured with."""
     cli.check_positive([("--evaluate.ease", weight) for weight in config.ease])
     cli.check_least([("--evaluate.neighbours", count, 1) for count in config.neighbours])
+    cli.check_least([("--evaluate.ks", k, 1) for k in config.ks])
     cli.check_least([("--evaluate.batch-size", config.batch_size, 1)])
 
 
@@ -203,7 +217,7 @@ def _popularity(data: Data, setting: Setting, size: int) -> Ranked:
         buckets(data.tested_on),
         size,
     )
-    return Ranked("popularity", {name: values[None] for name, values in everyone.items()})
+    return Ranked("popularity", {name: values[None] for name, values in everyone.items()}, baseline=True)
 
 
 def _tuned(baseline: Baseline, data: Data, setting: Setting, size: int) -> Ranked:
@@ -218,4 +232,4 @@ def _tuned(baseline: Baseline, data: Data, setting: Setting, size: int) -> Ranke
         best = max(best, (float(np.nanmean(found[setting.criterion])), value))
     metrics = ranked(baseline.fit(data.tested_on, best[1]), split.test)
     note = note_of(f"{baseline.setting} {best[1]:g}", setting, best[0])
-    return Ranked(baseline.name, {name: values[None] for name, values in metrics.items()}, note)
+    return Ranked(baseline.name, {name: values[None] for name, values in metrics.items()}, note, True)

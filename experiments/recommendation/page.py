@@ -1,12 +1,13 @@
 """Measuring the models of a run on users x items on test users; its pictures and its page."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
 import numpy as np
 
-from experiments import cli
+from experiments.recommendation.choice import announce
 from experiments.recommendation.data import Data
 from experiments.recommendation.measures import (
     BUCKETS,
@@ -17,7 +18,14 @@ from experiments.recommendation.measures import (
     on_test_users,
 )
 from experiments.recommendation.report import About, Ranked, write_everything
-from experiments.recommendation.training import Curve, RunConfig, Trained, steps_per_epoch, validation_score
+from experiments.recommendation.training import (
+    Curve,
+    RunConfig,
+    Trained,
+    evidence,
+    steps_per_epoch,
+    validation_score,
+)
 from train import seeds
 from train.data.interactions import size
 from train.data.simulated_users import NAME as EMBEDDED
@@ -40,7 +48,8 @@ def measure_and_report(
     """Measures the models and the baselines on test users, and writes results, figures and report."""
     if jax.process_index() != 0:
         return
-    cli.say("baselines:")
+    setting, choice = setting.at(config.evaluate.ks), evidence(data)
+    announce("baselines: their settings are chosen", choice)
     models = baselines(data, setting, config.evaluate)
     for one in trained:
         params = [seeds.unstack(one.state.params, index) for index in range(config.seeds)]
@@ -54,11 +63,17 @@ def measure_and_report(
     results = {
         "seeds": [config.seed + i for i in range(config.seeds)],
         "steps": {one.system.name: np.asarray(one.state.step).tolist() for one in trained},
+        "chosen on": {f"{choice.case}s": choice.cases, "events": choice.events},
         "validation": {
             one.system.name: one.curve.best().tolist() for one in trained if one.curve.values.size
         },
     }
     each = steps_per_epoch(size(data.split.train)[0], config.train.batch_size)
+    about = replace(
+        about,
+        summary=[*about.summary, *filter(None, [choice.warning()])],
+        notes=[*about.notes, f"Validation data, which chose: {choice}."],
+    )
     curves = {one.system.name: Curve(one.curve.steps / each, one.curve.values) for one in trained}
     write_page(run, data, setting, models, curves, about, results)
 
@@ -89,9 +104,9 @@ def write_page(
         Section("Popularity", pictures=[_by_popularity(run, data, models)]),
         Section("Data", tables=[data_table(data)]),
     ]
-    if data.name == EMBEDDED:
+    if data.name.startswith(EMBEDDED):
         note = "The users are simulated: numbers on them are not comparable with any published benchmark."
-        about = About(**{**vars(about), "notes": [*about.notes, note]})
+        about = replace(about, notes=[*about.notes, note])
     counted = {"data": data.name, "counts": dict(data.counts), "sizes": dict(_sizes(data))}
     write_everything(run, models, setting.metrics, about, sections, {**results, **counted})
 

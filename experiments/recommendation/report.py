@@ -1,8 +1,6 @@
 """What the recommenders report: one table of models with intervals over users and seeds, pictures, a page."""
 
 import math
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,11 +8,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from experiments import cli
+from experiments.run_report import write_run_report
 from train.figures.points import Point, points
 from train.metrics.intervals import mean_interval
-from train.report import Picture, Report, Section, write_report
+from train.report import Picture, Report, Section, Settings
 from train.run_directory import RunDirectory, write_json
-from train.tables import Cell, Interval, Table, to_text
+from train.tables import Interval, Table, to_text
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,13 @@ class Ranked:
       metrics: each metric's value by seed and by case (a user, or a prediction in a session), NaN where it is
         undefined; what knows no seeds has one.
       note: of how it was trained or chosen, for the table's last column.
+      baseline: it is there to be compared with, and not what the run trained.
     """
 
     name: str
     metrics: Mapping[str, Float[np.ndarray, "seeds cases"]]
     note: str = ""
+    baseline: bool = False
 
     def per_seed(self, metric: str) -> Float[np.ndarray, " seeds"]:
         """The mean over cases of each seed, NaN where no case is defined."""
@@ -46,6 +48,21 @@ class Ranked:
 
 
 @dataclass(frozen=True)
+class Published:
+    """Numbers that others published of a model.
+
+    Attributes:
+      source: where, such as "the paper".
+      data: the data set that they are of.
+      metrics: each number by its metric's name.
+    """
+
+    source: str
+    data: str
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class About:
     """What the page says of the run.
 
@@ -55,46 +72,56 @@ class About:
       notes: what a reader must know to read the numbers.
       settings: of the run, as JSON holds them.
       reference: the published ones, likewise.
-      published: published numbers, by what they are of and by metric, for rows below the models.
+      published: published numbers by model, for a table of their own below the run's.
     """
 
     title: str
     summary: Sequence[str]
     notes: Sequence[str]
-    settings: Mapping[str, Any]
-    reference: Mapping[str, Any]
-    published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    settings: Settings
+    reference: Settings
+    published: Mapping[str, Published] = field(default_factory=dict)
 
 
 def comparison(
-    title: str,
-    models: Sequence[Ranked],
-    metrics: Sequence[str],
-    reference: Mapping[str, Mapping[str, float]] | None = None,
-    case: str = "user",
-) -> Table:
-    """The models' means with 95 % intervals over cases and, where a model has several seeds, over seeds.
+    title: str, models: Sequence[Ranked], metrics: Sequence[str], case: str = "user"
+) -> list[Table]:
+    """The models' means with 95 % intervals over cases and, where a model has several seeds, a table over seeds.
 
     Args:
       title: the caption.
       models: in the order of the rows.
       metrics: in the order of the columns.
-      reference: published numbers, by what they are of and by metric: rows below those of the models.
       case: what a metric is measured on, in the singular.
 
     Raises:
       ValueError: a model lacks a metric, or two models were measured on different cases.
     """
     _check_same_cases(models, metrics)
-    several = any(len(model.metrics[metrics[0]]) > 1 for model in models)
-    rows = [[model.name, *_cells(model, metrics, several), model.note] for model in models]
-    for name, numbers in (reference or {}).items():
-        known: list[Cell] = [numbers.get(metric, math.nan) for metric in metrics]
-        rows.append([name, *known, *([math.nan] * len(metrics) if several else []), ""])
-    over_seeds = [f"{metric}, seeds" for metric in metrics] if several else []
-    note = f"Mean with its 95 % interval over {case}s (of each {case}'s mean over seeds)"
-    note += "; in the columns `seeds` that of the mean over the seeds." if several else "."
-    return Table(title, ["", *metrics, *over_seeds, "notes"], rows, note)
+    rows = [[model.name, *(Interval.of(model.per_case(metric)) for metric in metrics)] for model in models]
+    note = f"Mean with its 95 % interval over {case}s (of each {case}'s mean over seeds)."
+    remarks = [f"{model.name}: {model.note}." for model in models if model.note]
+    several = [model for model in models if len(model.metrics[metrics[0]]) > 1]
+    tables = [Table(title, ["", *metrics], rows, note, remarks=remarks)]
+    if several:
+        seeds = [
+            [model.name, *(Interval.of(model.per_seed(metric)) for metric in metrics)] for model in several
+        ]
+        note = f"Mean with its 95 % interval over the seeds (of each seed's mean over {case}s)."
+        tables.append(Table("How much the seed changes the trained models", ["", *metrics], seeds, note))
+    return tables
+
+
+def published_table(published: Mapping[str, Published], metrics: Sequence[str]) -> Table:
+    """Published numbers, each with the data set it is of, set apart from those of the run."""
+    rows = [
+        [model, one.data, one.source, *(one.metrics.get(metric, math.nan) for metric in metrics)]
+        for model, one in published.items()
+    ]
+    data = ", ".join(dict.fromkeys(one.data for one in published.values()))
+    caption = f"Published elsewhere, on {data}: none of these numbers is of this run"
+    note = "They compare with the run's only where the data, their filters and their split are the same."
+    return Table(caption, ["model", "data set", "source", *metrics], rows, note, apart=True)
 
 
 def write_everything(
@@ -106,7 +133,7 @@ def write_everything(
     results: Mapping[str, Any] | None = None,
     case: str = "user",
 ) -> None:
-    """results.json, figures/comparison.png, report.html; prints the table.
+    """results.json, figures/comparison.png, report.html; prints the tables.
 
     Args:
       run: where to.
@@ -118,21 +145,25 @@ def write_everything(
       case: what a metric is measured on, in the singular.
     """
     run.figures.mkdir(exist_ok=True)
-    table = comparison(about.title, models, metrics, about.published, case)
+    tables = comparison(about.title, models, metrics, case)
+    if about.published:
+        tables.append(published_table(about.published, metrics))
     write_json(run.path / "results.json", {**(results or {}), "models": numbers(models)})
-    print(to_text(table), flush=True)
-    first = Section("Comparison", tables=[table], pictures=[_picture(run, models, metrics, case)])
+    print("\n\n".join(map(to_text, tables)), flush=True)
+    outcome = headline(models, metrics[0], case)
+    for sentence in outcome:
+        cli.say(sentence)
+    first = Section("Comparison", tables=tables, pictures=[_picture(run, models, metrics, case)])
     report = Report(
         title=about.title,
-        summary=[*about.summary, _best(models, metrics[0])],
+        summary=[*outcome, *about.summary],
         settings=about.settings,
         reference=about.reference,
         reference_name="published",
-        environment={**run.environment, "run directory": run.path.name, "command": shlex.join(sys.argv)},
         notes=about.notes,
         sections=[first, *sections],
     )
-    write_report(run.report, report)
+    write_run_report(run, report)
 
 
 def numbers(models: Sequence[Ranked]) -> dict[str, Any]:
@@ -160,14 +191,6 @@ def numbers(models: Sequence[Ranked]) -> dict[str, Any]:
     }
 
 
-def _cells(model: Ranked, metrics: Sequence[str], several: bool) -> list[Cell]:
-    cells: list[Cell] = [Interval.of(model.per_case(metric)) for metric in metrics]
-    if several:
-        seeds = [model.per_seed(metric) for metric in metrics]
-        cells += [Interval.of(values) if len(values) > 1 else math.nan for values in seeds]
-    return cells
-
-
 def _check_same_cases(models: Sequence[Ranked], metrics: Sequence[str]) -> None:
     for metric in metrics:
         for model in models:
@@ -189,6 +212,34 @@ def _picture(run: RunDirectory, models: Sequence[Ranked], metrics: Sequence[str]
     return Picture(points(run.figures / "comparison.png", shown), caption)
 
 
-def _best(models: Sequence[Ranked], metric: str) -> str:
-    best = max(models, key=lambda model: float(model.per_case(metric).mean()))
-    return f"Highest {metric}: {best.name}, {best.per_case(metric).mean():.4f}."
+def headline(models: Sequence[Ranked], metric: str, case: str = "user") -> list[str]:
+    """What came out: the highest metric, and whether the best trained model is ahead of the best baseline.
+
+    The difference is taken case by case, over those where both are defined.
+    """
+    best = _highest(models, metric)
+    said = [f"Highest {metric}: {best.name}, {best.per_case(metric).mean():.4f}."]
+    own, simple = ([m for m in models if m.baseline is baseline] for baseline in (False, True))
+    if not own or not simple:
+        return said
+    model, baseline = _highest(own, metric), _highest(simple, metric)
+    mean, half = mean_interval(model.per_case(metric) - baseline.per_case(metric))
+    numbers_ = f"{model.per_case(metric).mean():.4f} against {baseline.per_case(metric).mean():.4f}"
+    if mean <= 0:
+        said.insert(
+            0,
+            f"No trained model is better than a baseline: {metric} of {model.name}, the best, is {numbers_} of "
+            f"{baseline.name}.",
+        )
+    elif not half < mean:
+        said.insert(
+            0,
+            f"The best trained model can't be told from a baseline: {metric} of {model.name} is {numbers_} of "
+            f"{baseline.name}, a difference of {mean:.4f} with a 95 % interval of {half:.4f} to either side over "
+            f"{case}s.",
+        )
+    return said
+
+
+def _highest(models: Sequence[Ranked], metric: str) -> Ranked:
+    return max(models, key=lambda model: float(model.per_case(metric).mean()))

@@ -1,6 +1,5 @@
 """What a run on users x items left: the catalogue of its items, its models from the checkpoints, and serving them."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -25,17 +24,42 @@ from experiments.stored_models import Names, Stored
 from train import item_shards, seeds
 from train.data.interactions import size
 from train.errors import UserError
+from train.json_records import read_record
 from train.run_directory import RunDirectory, write_json
 from train.stored_state import Which, load_state
 
 CATALOGUE = "catalogue.json"
+MOST_DEVICES = 2**16
+"""Over which items may have been divided, each device having at most one column that is none."""
 
 
 class Recommender(NamedTuple):
-    """A trained model that serves: item ids, and scores [n, items] for histories of item numbers, oldest first."""
+    """A trained model that serves.
+
+    Attributes:
+      item_ids: of every column of the scores.
+      scores: [n, items] for n histories of item numbers, oldest first.
+      name: of the model, among those of its run.
+      models: all of them.
+    """
 
     item_ids: Sequence[str]
     scores: Callable[[Sequence[Sequence[int]]], np.ndarray]
+    name: str
+    models: Sequence[str]
+
+
+def one_of(models: Sequence[str], wanted: str, chosen: Callable[[], str]) -> str:
+    """The model that serves: the one that is wanted, or else the chosen one.
+
+    Raises:
+      UserError: the run has no such model.
+    """
+    if not wanted:
+        return chosen()
+    if wanted not in models:
+        raise UserError("--model", wanted, "is none of this run", f"choose {', '.join(models)}")
+    return wanted
 
 
 class Catalogue(NamedTuple):
@@ -67,14 +91,15 @@ def read_catalogue(run: RunDirectory) -> Catalogue:
     """The inverse.
 
     Raises:
-      UserError: it isn't there.
+      UserError: it isn't there, or was altered to something impossible.
     """
-    try:
-        content = json.loads((run.path / CATALOGUE).read_text())
-        return Catalogue(content["items"], content["users"], content.get("width", len(content["items"])))
-    except (OSError, ValueError, KeyError) as error:
-        problem = f"its {CATALOGUE} can't be read ({type(error).__name__})"
-        raise UserError("RUN_DIR", run.path, problem, "train it again, or copy that file again") from error
+    remedy = "train it again, or copy that file again"
+    record = read_record(run.path / CATALOGUE, "RUN_DIR", run.path, remedy)
+    items = record.texts("items", least=1)
+    width = (
+        record.whole("width", len(items), len(items) + MOST_DEVICES) if "width" in record.content else None
+    )
+    return Catalogue(items, record.whole("users", 1), len(items) if width is None else width)
 
 
 def load(
@@ -98,7 +123,7 @@ def load(
         final,
         which if setting.protocol == "strong" else "last",
     )
-    return Trained(system, state, read_curve(choosing), catalogue.width)
+    return Trained(system, state, read_curve(choosing, setting.criterion), catalogue.width)
 
 
 def stored(
@@ -134,18 +159,21 @@ def best_recommender(
     setting: Setting,
     which: Which,
     seed: int | None,
+    model: str = "",
 ) -> Recommender:
-    """The run's best system on validation data, to serve; a seed, or the first.
+    """A system of the run to serve: the wanted one, or the best on validation data; a seed, or the first.
 
     Raises:
-      UserError: none was evaluated, there is no checkpoint, or the run has no such seed.
+      UserError: none was evaluated, there is no checkpoint, or the run has no such seed or model.
     """
-    trained = load(config, best_on_validation(known, setting, run), catalogue, setting, run, which)
-    return recommender(trained, catalogue, seed_index(seed, config.seed, config.seeds))
+    stages_ = {system.stage: system for system in known}
+    stage = one_of(list(stages_), model, lambda: best_on_validation(known, setting, run).stage)
+    trained = load(config, stages_[stage], catalogue, setting, run, which)
+    return recommender(trained, catalogue, seed_index(seed, config.seed, config.seeds), list(stages_))
 
 
-def recommender(trained: Trained, catalogue: Catalogue, index: int) -> Recommender:
-    """One seed of a trained system, for users that training never saw."""
+def recommender(trained: Trained, catalogue: Catalogue, index: int, models: Sequence[str]) -> Recommender:
+    """One seed of a trained system, one of the run's models, for users that training never saw."""
     params, items = seeds.unstack(trained.state.params, index), len(catalogue.item_ids)
     score = jax.jit(trained.system.scores)
 
@@ -155,4 +183,4 @@ def recommender(trained: Trained, catalogue: Catalogue, index: int) -> Recommend
             row[list(history)] = 1
         return np.asarray(score(params, x, np.full(len(x), -1, np.int32)))[:, :items]
 
-    return Recommender(catalogue.item_ids, scores)
+    return Recommender(catalogue.item_ids, scores, trained.system.stage, models)

@@ -4,10 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 from experiments import cli
+from experiments.recommendation.choice import Evidence
+from experiments.run_report import of_file
 from train.data.sessions import (
     DAY,
     Counts,
+    Layout,
     SessionData,
     SessionLog,
     filter_log,
@@ -36,12 +41,19 @@ class DataConfig:
     item_column: str = "ItemId"
     """csv, parquet: the column of items."""
     time_column: str = "Time"
-    """csv, parquet: the column of times, in seconds."""
+    """csv, parquet: the column of times: seconds, milliseconds or smaller since 1970, or ISO 8601."""
+    layout: Layout = "named"
+    """csv: `named` has a header with those columns; `yoochoose` (no header, ISO times) and `diginetica` (semicolons, a
+    date beside the milliseconds of the day) are those logs as they were published."""
     array: str = "train_full"
     """npz: the array of rows."""
     test: str = ""
     """A test part made before: its file (csv, parquet) or array (npz). Nothing is filtered then. Empty: the test part
-    is the sessions that end in the last day of the log."""
+    is the sessions that end in the last days of the log."""
+    test_days: float = 1.0
+    """How many days that is: 1 as published for RSC15; 7 is the protocol of Diginetica."""
+    validation_days: float = 0.0
+    """The last days of the training part, on which the number of epochs is chosen (0: as many as for the test)."""
     min_session: int = 2
     """Sessions of fewer events are dropped."""
     min_item: int = 5
@@ -63,6 +75,11 @@ class Log(NamedTuple):
     name: str
 
 
+def in_words(config: DataConfig) -> str:
+    """What the data are, for titles."""
+    return "simulated sessions" if config.source == "simulated" else of_file("sessions", config.path)
+
+
 def open_log(config: DataConfig) -> Log:
     """The sessions, read, filtered and split.
 
@@ -79,7 +96,13 @@ def open_log(config: DataConfig) -> Log:
     if not len(log.time):
         remedy = "give a longer log, or lower --data.min-item and --data.min-session"
         raise UserError("--data.path", config.path, "has no events left behind the filters", remedy)
-    train, test = split_by_time(log, DAY)
+    if np.ptp(log.time) <= DAY * config.test_days:
+        problem = f"its times span {np.ptp(log.time):,.0f} s, no more than the test part"
+        remedy = (
+            "give times in seconds of more than that, fewer --data.test-days, or a test part by --data.test"
+        )
+        raise UserError("--data.path", config.path, problem, remedy)
+    train, test = split_by_time(log, DAY * config.test_days)
     return _checked(Log(train, test, {**counts, **filtered}, name))
 
 
@@ -92,14 +115,35 @@ def number_stage(train: SessionLog, test: SessionLog) -> SessionData:
     data = number_items(train, test)
     for what, part in (("training", data.train), ("test", data.test)):
         if not len(part):
-            remedy = "give a log of more days, or a test part by --data.test"
+            remedy = "give a log of more days, fewer --data.test-days, or a test part by --data.test"
             raise UserError("--data.path", what, "part has no session of two events", remedy)
     return data
 
 
-def validation_part(log: Log) -> SessionData:
-    """The training part without its last day, and that day: the split of the whole log, once more."""
-    return number_stage(*split_by_time(log.train, DAY))
+def validation_days(config: DataConfig) -> float:
+    """How long the validation part lasts."""
+    return config.validation_days or config.test_days
+
+
+def validation_part(log: Log, config: DataConfig) -> SessionData:
+    """The training part without its last days, and those: the split of the whole log, once more.
+
+    Raises:
+      UserError: nothing is left to learn from, or nothing to predict.
+    """
+    days = validation_days(config)
+    data = number_items(*split_by_time(log.train, DAY * days))
+    if not len(data.train) or not len(data.test):
+        what = "nothing to learn from before them" if not len(data.train) else "nothing to predict in them"
+        flag = "--data.validation-days" if config.validation_days else "--data.test-days"
+        remedy = "give others, or --evaluate.stopping fixed to choose nothing"
+        raise UserError(flag, f"{days:g}", f"the last days of the training part leave {what}", remedy)
+    return data
+
+
+def evidence(data: SessionData) -> Evidence:
+    """The sessions of a validation part and their predictions, by which the number of epochs is chosen."""
+    return Evidence(len(data.test), "session", len(data.test.items) - len(data.test))
 
 
 def _read(config: DataConfig, array: str, path: Path | None) -> tuple[SessionLog, dict[str, int]]:
@@ -111,7 +155,8 @@ def _read(config: DataConfig, array: str, path: Path | None) -> tuple[SessionLog
             problem = f"--data.source {config.source} needs it"
             raise UserError("--data.path", None, problem, "name the file")
         columns = Columns(config.session_column, config.item_column, "", config.time_column)
-        log, counts = read_log(config.source, path, columns, array)
+        field = "--data.test" if config.source != "npz" and str(path) == config.test else "--data.path"
+        log, counts = read_log(config.source, path, columns, array, config.layout, field)
     log, mended = in_order(log)
     counts = {**counts, **mended}
     if config.drop_repeats:
@@ -143,6 +188,19 @@ def check_data(config: DataConfig) -> None:
             ("--data.items", config.items, 20),
         ]
     )
+    if config.layout != "named" and config.source != "csv":
+        problem = f"is for --data.source csv, not {config.source}"
+        raise UserError("--data.layout", config.layout, problem, "leave it out")
+    cli.check_positive([("--data.test-days", config.test_days)])
+    if not 0 <= config.validation_days < float("inf"):
+        remedy = "give a number of days, or 0 for as many as the test"
+        raise UserError("--data.validation-days", config.validation_days, "is no length of time", remedy)
+    if config.test and config.test_days != DataConfig.test_days:
+        problem, remedy = (
+            "the test part was made before",
+            "leave it out; --data.validation-days is another matter",
+        )
+        raise UserError("--data.test-days", config.test_days, problem, remedy)
     if config.source == "simulated" and (config.path is not None or config.test):
         flag, given = (
             ("--data.path", config.path) if config.path is not None else ("--data.test", config.test)

@@ -1,7 +1,7 @@
 """The numbers, pictures, tables and page of a run of `gru4rec_sessions`."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +9,15 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.recommendation import report, serving, training
-from experiments.recommendation.report import Ranked
-from experiments.recommendation.session_data import Log, number_stage
+from experiments.recommendation.choice import Evidence
+from experiments.recommendation.report import Published, Ranked
+from experiments.recommendation.session_data import (
+    Log,
+    evidence,
+    number_stage,
+    validation_days,
+    validation_part,
+)
 from experiments.recommendation.session_training import (
     CRITERION,
     EvaluateConfig,
@@ -19,6 +26,7 @@ from experiments.recommendation.session_training import (
     Trained,
     measure,
 )
+from experiments.run_report import titled
 from train.data.sessions import SessionData
 from train.figures.bands import Panel, bands
 from train.figures.loss_curves import Curve, curves
@@ -32,7 +40,7 @@ from train.metrics.session_baselines import (
 )
 from train.metrics.sessions import ranks, session_metrics
 from train.metrics_log import read_metrics
-from train.report import Picture, Section
+from train.report import Picture, Section, Settings
 from train.run_directory import RunDirectory, write_json
 from train.tables import Table
 
@@ -44,15 +52,21 @@ NAMES = {
     "top1": "GRU4Rec, TOP1",
 }
 PUBLISHED = {
-    "README, all of RSC15: cross-entropy": {
-        "recall@5": 0.4906,
-        "recall@10": 0.6218,
-        "recall@20": 0.7283,
-        "mrr@5": 0.2954,
-        "mrr@10": 0.3130,
-        "mrr@20": 0.3205,
-    },
-    "run script, all of RSC15: BPR-max": {"recall@20": 0.7261, "mrr@20": 0.3124},
+    "GRU4Rec, cross-entropy": Published(
+        "README of the official code",
+        "all of RSC15",
+        {
+            "recall@5": 0.4906,
+            "recall@10": 0.6218,
+            "recall@20": 0.7283,
+            "mrr@5": 0.2954,
+            "mrr@10": 0.3130,
+            "mrr@20": 0.3205,
+        },
+    ),
+    "GRU4Rec, BPR-max": Published(
+        "run script of the official code", "all of RSC15", {"recall@20": 0.7261, "mrr@20": 0.3124}
+    ),
 }
 """Of all of RSC15, from the repository of the official code."""
 LONGEST, ENOUGH = 12, 30
@@ -60,10 +74,11 @@ LONGEST, ENOUGH = 12, 30
 
 
 class About(NamedTuple):
-    """What the page says of the settings, and whether published numbers are of these data."""
+    """What the page says of data and settings, and whether published numbers are of a log like this one."""
 
-    settings: Mapping[str, Any]
-    reference: Mapping[str, Any]
+    data: str
+    settings: Settings
+    reference: Settings
     published: bool
 
 
@@ -77,7 +92,9 @@ def write_catalogue(run: RunDirectory, data: SessionData) -> None:
 def write_everything(run: RunDirectory, log: Log, trained: Sequence[Trained], about: About) -> None:
     """Measures models and baselines on the test part, and writes results.json, figures and report.html."""
     data, judged = number_stage(log.train, log.test), trained[0].system.evaluate
-    models = [*(_ranked(one, data) for one in trained), *baselines(data, judged)]
+    system = trained[0].system
+    choice = evidence(validation_part(log, system.data)) if system.chooses else None
+    models = [*(_ranked(one, data, choice) for one in trained), *baselines(data, judged)]
     run.figures.mkdir(exist_ok=True)
     sections = [
         Section("Along a session", pictures=[_by_position(run, data, models, judged.at[-1])]),
@@ -89,15 +106,19 @@ def write_everything(run: RunDirectory, log: Log, trained: Sequence[Trained], ab
         models,
         [f"{name}@{n}" for n in reversed(judged.at) for name in ("recall", "mrr")],
         report.About(
-            title=f"Next items of sessions: {log.name}",
-            summary=[_sizes(data)],
-            notes=_notes(trained[0].system),
+            title=titled("GRU4Rec", about.data),
+            summary=[_sizes(data), *filter(None, [choice and choice.warning()])],
+            notes=_notes(trained[0].system, choice),
             settings=about.settings,
             reference=about.reference,
             published=PUBLISHED if about.published else {},
         ),
         sections,
-        {"epochs": {one.system.loss: one.epochs for one in trained}, "ties": judged.ties},
+        {
+            "chosen on": {} if choice is None else {"sessions": choice.cases, "events": choice.events},
+            "epochs": {one.system.loss: one.epochs for one in trained},
+            "ties": judged.ties,
+        },
         case="prediction",
     )
 
@@ -115,13 +136,13 @@ def baselines(data: SessionData, judged: EvaluateConfig) -> list[Ranked]:
     found = []
     for name, scores in every.items():
         places = Places(*(a[None] for a in baseline_places(scores, test.items, test.positions)))
-        found.append(Ranked(name, _metrics(places, judged)))
+        found.append(Ranked(name, _metrics(places, judged), baseline=True))
     return found
 
 
-def _ranked(one: Trained, data: SessionData) -> Ranked:
+def _ranked(one: Trained, data: SessionData, choice: Evidence | None) -> Ranked:
     judged = one.system.evaluate
-    chosen = ", chosen on validation" if one.system.chooses else ""
+    chosen = f", chosen on validation, {choice}" if choice else ""
     metrics = _metrics(measure(one, data), judged)
     return Ranked(NAMES[one.system.loss], metrics, f"{one.epochs:.3g} epochs{chosen}")
 
@@ -169,10 +190,10 @@ def _training(run: RunDirectory, systems: Sequence[System]) -> list[Picture]:
     if systems[0].chooses:
         shown = {}
         for one in systems:
-            values = training.read_curve(run.in_stage(one.stages[0])).values
+            values = training.read_curve(run.in_stage(one.stages[0]), CRITERION).values
             shown[NAMES[one.loss]] = Panel(np.arange(1, values.shape[1] + 1), {"validation": values})
-        path = bands(run.figures / "validation.png", shown, "epochs", f"MRR@{CRITERION}")
-        caption = "MRR on the last day of the training part, which chose the number of epochs: mean and 95 % interval."
+        path = bands(run.figures / "validation.png", shown, "epochs", CRITERION.upper())
+        caption = "MRR in the last days of the training part, which chose the number of epochs: mean and 95 % interval."
         pictures.append(Picture(path, caption))
     return pictures
 
@@ -194,7 +215,7 @@ def _sizes(data: SessionData) -> str:
     )
 
 
-def _notes(system: System) -> list[str]:
+def _notes(system: System, choice: Evidence | None) -> list[str]:
     ties = {
         "conservative": "equal scores count against the target",
         "standard": "equal scores count in favour of the target, which flatters models with many ties",
@@ -206,8 +227,9 @@ def _notes(system: System) -> list[str]:
         + ".",
         "Intervals over predictions take them as independent, which those of one session are not quite.",
     ]
-    if system.chooses:
+    if choice:
         notes.append(
-            "The number of epochs was chosen on the last day of the training part; nothing was chosen on test sessions."
+            f"The number of epochs was chosen in the last {validation_days(system.data):g} days of the training part, "
+            f"on {choice}; nothing was chosen on test sessions."
         )
     return notes

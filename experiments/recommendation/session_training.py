@@ -13,7 +13,14 @@ from jaxtyping import Array, Int
 
 from experiments import cli
 from experiments.recommendation import training
-from experiments.recommendation.session_data import Log, validation_part
+from experiments.recommendation.choice import announce
+from experiments.recommendation.session_data import (
+    DataConfig,
+    Log,
+    evidence,
+    validation_days,
+    validation_part,
+)
 from jaxmodels.gru4rec import Hidden, zero_hidden
 from train import devices, seeds
 from train.config import TrainConfig
@@ -29,7 +36,8 @@ from train.stored_state import load_state
 from train.task import Task
 
 LossName = Literal["xe", "bpr-max", "top1-max", "bpr", "top1"]
-CRITERION = 20
+CRITERION_AT = 20
+CRITERION = f"mrr@{CRITERION_AT}"
 """Validation is by MRR@20, as the official search of parameters is."""
 
 
@@ -42,7 +50,7 @@ class EvaluateConfig:
     ties: Ties = "conservative"
     """The rank among equal scores: behind all of them, before them, or in the middle."""
     stopping: Literal["validation", "fixed"] = "validation"
-    """Where the number of epochs is from: the best MRR@20 on the last day of the training part, or the loss's own.
+    """Where the number of epochs is from: the best MRR@20 in the last days of the training part, or the loss's own.
     --train.steps, where given, goes before either."""
     batch_size: int = 256
     """Sessions at once."""
@@ -57,6 +65,7 @@ class System(NamedTuple):
       objective: by what.
       train: how.
       evaluate: how it is judged.
+      data: on what, and how long validation lasts.
       seed: number of the first seed.
       seeds: how many.
     """
@@ -66,6 +75,7 @@ class System(NamedTuple):
     objective: RankingConfig
     train: TrainConfig
     evaluate: EvaluateConfig
+    data: DataConfig
     seed: int
     seeds: int
 
@@ -109,9 +119,11 @@ def train(
       fitting: further arguments of `fit`.
     """
     if system.chooses:
-        part = validation_part(log)
-        cli.say(
-            f"{system.loss}: choosing the number of epochs on {len(part.test):,} sessions of the last training day"
+        part = validation_part(log, system.data)
+        days = validation_days(system.data)
+        announce(
+            f"{system.loss}: the number of epochs is chosen in the last {days:g} days of the training part",
+            evidence(part),
         )
         _fit(system, part, system.objective.epochs, run.in_stage(system.stages[0]), mesh, True, fitting)
     epochs = chosen_epochs(system, log, run)
@@ -145,11 +157,11 @@ def chosen_epochs(system: System, log: Log, run: RunDirectory) -> int:
     """The number of epochs with the best mean over seeds, from the log; the settings' own where nothing chooses."""
     if not system.chooses:
         return system.objective.epochs
-    curve = training.read_curve(run.in_stage(system.stages[0]))
+    curve = training.read_curve(run.in_stage(system.stages[0]), CRITERION)
     if not curve.values.size:
         remedy = f"finish it with --resume {run.path}"
         raise UserError("RUN_DIR", run.path, f"{system.loss} was never validated", remedy)
-    return -(-training.best_steps(curve) // len(epoch_schedule(system, validation_part(log))))
+    return -(-training.best_steps(curve) // len(epoch_schedule(system, validation_part(log, system.data))))
 
 
 def _fit(
@@ -208,13 +220,26 @@ def task(system: System, items: int) -> Task:
     def eval_step(state: GRU4RecState, batch: dict[str, Array], key: jax.Array) -> dict[str, Array]:
         schedule = {name: array.T for name, array in batch.items()}
         rank = ranks(*predict(system, state, schedule), system.evaluate.ties)
-        values = session_metrics(rank, (CRITERION,))
-        means = {name: jnp.mean(v, where=schedule["valid"]) for name, v in values.items()}
-        return {"loss": -means[f"mrr@{CRITERION}"], **means}
+        values = session_metrics(rank, (CRITERION_AT,))
+        return {name: jnp.mean(v, where=schedule["valid"]) for name, v in values.items()}
 
     config = {"config": system.network, "objective": system.objective}
     init = partial(gru4rec.init_state, items=items, batch_size=system.train.batch_size, **config)
-    return Task(init=init, train_step=partial(gru4rec.train_step, **config), eval_step=eval_step)
+    return Task(
+        init=init,
+        train_step=partial(gru4rec.train_step, **config),
+        use=partial(first_scores, system),
+        eval_step=eval_step,
+        criterion=CRITERION,
+        maximise=True,
+    )
+
+
+def first_scores(system: System, state: GRU4RecState) -> Array:
+    """The scores of all items behind the first one."""
+    hidden, item = zero_hidden(1, system.network.layers), jnp.zeros(1, jnp.int32)
+    reset = jnp.ones(1, bool)
+    return gru4rec.advance(state.params, hidden, item, reset, system.network, system.objective)[1]
 
 
 def predict(system: System, state: GRU4RecState, schedule: dict[str, Array]) -> tuple[Array, Array]:

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Num, PyTree
 from scipy.sparse import csr_array
 
 from experiments import cli
+from experiments.recommendation.choice import Evidence, announce
 from experiments.recommendation.data import Data, DataConfig, check_data
 from experiments.recommendation.measures import (
     EvaluateConfig,
@@ -28,7 +29,7 @@ from train import config as train_config
 from train import devices, item_shards, seeds
 from train.config import TrainConfig
 from train.data.generalisation import Queries
-from train.data.interactions import UserRows, row_batches, size, widened
+from train.data.interactions import UserRows, row_batches, row_lengths, size, widened
 from train.errors import UserError
 from train.feed import DeviceFeed
 from train.loop import Fitted, fit
@@ -71,6 +72,12 @@ class System(NamedTuple):
     note: str = ""
 
 
+def evidence(data: Data) -> Evidence:
+    """The validation users with something to be found, by whom everything is chosen."""
+    held = row_lengths(data.split.validation.held)
+    return Evidence(int((held > 0).sum()), "user", int(held.sum()))
+
+
 def batches(queries: Queries, at_a_time: int) -> dict[str, PyTree]:
     """Users in batches [count, at_a_time]: rows of given and held items, and who; -1 with empty rows fills the last."""
     width = min(at_a_time, len(queries.user))
@@ -85,15 +92,15 @@ def batches(queries: Queries, at_a_time: int) -> dict[str, PyTree]:
 
 def task(system: System, criterion: str, items: int, width: int) -> Task:
     """What `fit` trains: chosen by the mean of the criterion over validation users with something to be found."""
-    metric, k = criterion.split("@")
+    k = int(criterion.split("@")[1])
 
     def eval_step(state: Any, batch: Mapping[str, Any], key: jax.Array) -> dict[str, Array]:
         given, held = (batch[name].multi_hot(width) for name in ("given", "held"))
         scores = system.scores(state.params, given, batch["user"])
-        value = rank_metrics(scores, given, held, (int(k),), items)[criterion]
+        value = rank_metrics(scores, given, held, (k,), items)[criterion]
         count = (held.sum(1) > 0).sum().astype(jnp.float32)
         mean = jnp.where(held.sum(1) > 0, value, 0).sum() / jnp.maximum(count, 1)
-        return {"loss": -mean, metric: mean, "weight": count}
+        return {criterion: mean, "weight": count}
 
     def init(key: jax.Array) -> Any:
         return item_shards.pad_items(system.init(key), items, width)
@@ -101,7 +108,10 @@ def task(system: System, criterion: str, items: int, width: int) -> Task:
     return Task(
         init=init,
         train_step=system.train_step,
+        use=lambda state: system.scores(state.params, jnp.zeros((1, width)), jnp.full(1, -1)),
         eval_step=eval_step,
+        criterion=criterion,
+        maximise=True,
         partition=partial(item_shards.partition, items=width),
     )
 
@@ -154,8 +164,9 @@ def train(
 
     settings = schedule(config.train, config.epochs, size(split.train)[0])
     validation = batches(split.validation, config.evaluate.batch_size)
+    announce(f"  {system.name}: the number of updates is chosen", evidence(data))
     state = learn(split.train, validation, settings, choosing).best
-    curve = read_curve(choosing)
+    curve = read_curve(choosing, setting.criterion)
     if split.final is not None:
         settings = replace(settings, steps=best_steps(curve), evaluate_every=0, patience=0)
         cli.say(f"  {system.name}: {settings.steps} updates with the validation items as well")
@@ -187,7 +198,10 @@ def best_on_validation(systems: Sequence[System], setting: Setting, run: RunDire
     """
     if len(systems) == 1:
         return systems[0]
-    curves = {system.stage: read_curve(run.in_stage(stages(system, setting)[0])) for system in systems}
+    curves = {
+        system.stage: read_curve(run.in_stage(stages(system, setting)[0]), setting.criterion)
+        for system in systems
+    }
     evaluated = [system for system in systems if curves[system.stage].values.size]
     if not evaluated:
         raise UserError("RUN_DIR", run.path, "no model of it has been evaluated yet", "train it first")
@@ -204,10 +218,14 @@ def validation_score(curve: Curve, setting: Setting) -> float:
     return float(curve.best().mean() if setting.protocol == "strong" else curve.values.mean(0).max())
 
 
-def read_curve(run: RunDirectory) -> Curve:
-    """The criterion at every evaluation, from the log."""
-    steps, losses = read_metrics(run.metrics).get("validation/loss", (np.zeros(0, int), np.zeros((0, 1))))
-    return Curve(np.asarray(steps), -losses.reshape(len(losses), math.prod(losses.shape[1:])).T)
+def read_curve(run: RunDirectory, criterion: str) -> Curve:
+    """The criterion at every evaluation, from the log; runs of earlier versions logged minus it, as a loss."""
+    logged, parts = read_metrics(run.metrics), []
+    for name, sign in (("validation/loss", -1), (f"validation/{criterion}", 1)):
+        steps, values = logged.get(name, (np.zeros(0, int), np.zeros((0, 1))))
+        parts.append((np.asarray(steps), sign * values.reshape(len(values), math.prod(values.shape[1:])).T))
+    found = [part for part in parts if len(part[0])] or parts[:1]
+    return Curve(*(np.concatenate(arrays, axis=-1) for arrays in zip(*found, strict=True)))
 
 
 def best_steps(curve: Curve) -> int:
@@ -238,7 +256,13 @@ def check(config: RunConfig) -> None:
     cli.check(config)
     check_data(config.data)
     check_evaluation(config.evaluate)
-    cli.check_least([("--epochs", config.epochs, 1), ("--train.steps", config.train.steps, 0)])
+    cli.check_least(
+        [
+            ("--epochs", config.epochs, 1),
+            ("--train.steps", config.train.steps, 0),
+            ("--train.batch-size", config.train.batch_size, 1),
+        ]
+    )
     # The models are small enough for every device, whether a batch divides over the devices or not.
     train_config.check(schedule(config.train, config.epochs, config.train.batch_size), devices=1)
 

@@ -1,9 +1,9 @@
 """Settings and data of autoencoder experiments on images with known factors, and what they train."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import jax
 import numpy as np
@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, PyTree, UInt8
 
 from experiments import cli
+from experiments.run_report import of_file
 from train import devices
 from train.config import TrainConfig
 from train.data.files import DEFAULT_CACHE, open_shapes3d
@@ -18,9 +19,10 @@ from train.data.source import Source
 from train.data.split import Split, split_indices
 from train.errors import UserError
 from train.metrics.regressors import Regressor
-from train.steps.autoencoder import Autoencoder
+from train.report import Settings
+from train.steps.autoencoder import Autoencoder, AutoencoderState, Metrics
 from train.stored_state import Which
-from train.task import Task
+from train.task import Task, TrainState
 
 FEWEST_IMAGES = 1000
 """Of a data set; latents can't outnumber the images that the linear baseline is fitted to."""
@@ -66,20 +68,41 @@ class EvaluateConfig:
     """Also score a linear and a random encoder, without which a number can't be read."""
 
 
+class State(TrainState, AutoencoderState, Protocol):
+    """What training and use need of a state."""
+
+
+Member = TypeVar("Member", bound=State)
+
+
+@dataclass(frozen=True)
+class System(Generic[Member]):
+    """A member of the family with its settings: what is trained, and its networks for use after training."""
+
+    name: str
+    init: Callable[[jax.Array], Member]
+    train_step: Callable[[Member, PyTree], tuple[Member, Metrics]]
+    eval_step: Callable[[Member, PyTree, jax.Array], Metrics]
+    autoencoder: Autoencoder
+    gromov_wasserstein: bool
+
+    @property
+    def task(self) -> Task[Member]:
+        """What `fit` trains."""
+        return Task(self.init, self.train_step, self.autoencoder.use, self.eval_step)
+
+
 @dataclass(frozen=True)
 class Trained:
-    """A trained model of some seeds, and what to call it."""
+    """A trained system of some seeds."""
 
     title: str
-    model: str
-    autoencoder: Autoencoder
-    task: Task
+    system: System[Any]
     state: PyTree
     keys: jax.Array
     first_seed: int
-    gromov_wasserstein: bool
-    settings: Mapping[str, Any]
-    reference: Mapping[str, Any]
+    settings: Settings
+    reference: Settings
 
     @property
     def step(self) -> int:
@@ -107,6 +130,13 @@ def check(data: DataConfig, evaluate: EvaluateConfig, train: TrainConfig) -> Non
     if evaluate.checkpoint == "best" and not train.evaluate_every:
         remedy = "give last, or a --train.evaluate-every above 0"
         raise UserError("--evaluate.checkpoint", "best", "needs evaluations", remedy)
+
+
+def in_words(config: DataConfig) -> str:
+    """What the data are, for titles."""
+    if config.source == "npz":
+        return of_file("images", config.path)
+    return "rendered 3D Shapes" if config.source == "procedural" else "3D Shapes"
 
 
 def open_data(config: DataConfig, evaluate: EvaluateConfig) -> tuple[Source, Split]:

@@ -56,8 +56,7 @@ def held_out_terms(
 ) -> dict[str, dict[str, list[float]]]:
     """Every term of the loss in eval mode on test images, before and after training: term -> {start, end} -> seeds."""
     batches = images[: len(images) // 64 * 64].reshape(-1, 64, *images.shape[1:])[:8]
-    assert trained.task.eval_step is not None
-    eval_step = jax.jit(trained.task.eval_step)
+    eval_step = jax.jit(trained.system.eval_step)
     out: dict[str, dict[str, list[float]]] = {}
     for when, states in (("start", fresh), ("end", seeds)):
         for state in states:
@@ -82,9 +81,9 @@ def all_scores(
         return {}
     batch = source[split.test[: config.train_codes + config.test_codes]]
     score = partial(_score, batch["image"], batch["factors"], source, config)
-    encoders: dict[str, list[Callable]] = {trained.model: [view.means for view in views]}
+    encoders: dict[str, list[Callable]] = {trained.system.name: [view.means for view in views]}
     if config.baselines:
-        encoders["random encoder"] = [View(trained.autoencoder, state).means for state in fresh]
+        encoders["random encoder"] = [View(trained.system.autoencoder, state).means for state in fresh]
         linear = fit_linear_codes(
             source[split.train[:4096]]["image"], views[0].means(batch["image"][:1]).shape[1]
         )

@@ -1,7 +1,6 @@
 """Measuring an autoencoder run; its pictures, tables and page."""
 
 import math
-import shlex
 import sys
 import time
 from collections.abc import Mapping
@@ -17,13 +16,14 @@ from experiments import cli
 from experiments.representation.autoencoding import EvaluateConfig, Trained
 from experiments.representation.measures import all_scores, held_out_terms, reconstruction_quality
 from experiments.representation.view import View
+from experiments.run_report import write_run_report
 from train import devices
 from train.data.source import Source
 from train.data.split import Split
 from train.figures import Curve, curves, distance_scatter, heat_map, image_grid, latent_histograms
 from train.metrics.disentanglement import DESCRIPTIONS, Scores, describe
 from train.metrics_log import read_metrics
-from train.report import Picture, Report, Section, write_report
+from train.report import Picture, Report, Section
 from train.run_directory import RunDirectory, write_json
 from train.seeds import unstack
 from train.tables import Interval, Table, to_text
@@ -45,8 +45,8 @@ def evaluate_and_report(
     began = time.monotonic()
     cli.say(f"evaluating at step {trained.step} ...")
     seeds = [devices.on_one_device(unstack(trained.state, i)) for i in range(len(trained.keys))]
-    views = [View(trained.autoencoder, state) for state in seeds]
-    fresh = [jax.jit(trained.task.init)(key) for key in devices.on_one_device(trained.keys)]
+    views = [View(trained.system.autoencoder, state) for state in seeds]
+    fresh = [jax.jit(trained.system.init)(key) for key in devices.on_one_device(trained.keys)]
     images = source[split.test[: config.images]]["image"]
 
     quality = reconstruction_quality(views, images, source, split, config)
@@ -106,11 +106,10 @@ def write_everything(
         settings=trained.settings,
         reference=trained.reference,
         reference_name="paper preset",
-        environment={**run.environment, "run directory": run.path.name, "command": shlex.join(sys.argv)},
         notes=_notes(trained, source, split, results, config),
         sections=sections,
     )
-    write_report(run.report, report)
+    write_run_report(run, report)
 
 
 def _pictures(
@@ -190,7 +189,7 @@ def _distances(path: Path, trained: Trained, view: View, codes: Float[np.ndarray
     codes = codes[:256]
     decoded = view.decode(codes).reshape(len(codes), -1)
     latent, image = pdist(codes), pdist(decoded)
-    if trained.gromov_wasserstein:
+    if trained.system.gromov_wasserstein:
         scale = float(np.exp(view.state.params["log_scale"]) / codes.std(0, ddof=1).mean())
     else:
         scale = float((latent @ image) / max(latent @ latent, 1e-12))
@@ -232,8 +231,8 @@ def _cell(values: list[float], seeds: int) -> Interval | float:
 def _quality_table(trained: Trained, results: Mapping[str, Any]) -> Table:
     quality = results["reconstruction"]
     rows = [
-        [f"{trained.model}, posterior mean", Interval.of(quality["psnr"]), Interval.of(quality["mse"])],
-        [f"{trained.model}, posterior sample", Interval.of(quality["psnr_sampled"]), math.nan],
+        [f"{trained.system.name}, posterior mean", Interval.of(quality["psnr"]), Interval.of(quality["mse"])],
+        [f"{trained.system.name}, posterior sample", Interval.of(quality["psnr_sampled"]), math.nan],
         ["linear (PCA) with as many latents", quality["psnr_linear"][0], math.nan],
         ["mean training image", quality["psnr_mean_image"][0], math.nan],
     ]
@@ -261,7 +260,7 @@ def _summary(trained: Trained, results: Mapping[str, Any]) -> list[str]:
     seeds = len(results["seeds"])
     psnr = np.mean(results["reconstruction"]["psnr"])
     lines = [
-        f"{trained.model} after {results['step']:,} updates, {seeds} seed{'s' if seeds > 1 else ''}: "
+        f"{trained.system.name} after {results['step']:,} updates, {seeds} seed{'s' if seeds > 1 else ''}: "
         f"PSNR {psnr:.1f} dB on test images."
     ]
     if results["scores"]:

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, PyTree, UInt8
 
-from experiments import cli
+from experiments.entry import entry_of
 from experiments.representation.autoencoding import Trained
 from train.errors import UserError
 from train.run_directory import open_run
@@ -28,11 +28,11 @@ def open_trained(path: Path, which: Which) -> Trained:
       UserError: there is no such run, or it trained something else, or it has no good checkpoint.
     """
     run = open_run(path, "RUN_DIR")
-    module = cli.load_experiment(run)
-    if not hasattr(module, "load_autoencoder"):
+    load = entry_of(run).load_autoencoder
+    if load is None:
         remedy = "give a run of an autoencoder, e.g. of gwae_3dshapes"
         raise UserError("RUN_DIR", path, f"is a run of {run.experiment}, which has no images", remedy)
-    return module.load_autoencoder(run, which)
+    return load(run, which)
 
 
 @dataclass(frozen=True)

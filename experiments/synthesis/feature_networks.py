@@ -19,7 +19,7 @@ from objectives.perceptual import perceptual
 from train.errors import UserError
 from train.steps.gaugan import Perceptual
 from train.steps.gaugan_networks import GauGANConfig
-from train.weight_files import read_state_dict
+from train.weight_files import read_weights
 
 FeatureNetwork = Literal["efficientnet-lite0", "inception-fid"]
 Features = Callable[[UInt8[np.ndarray, "b h w 3"]], Float[np.ndarray, "b d"]]
@@ -61,7 +61,7 @@ def open_lpips(network: Backbone, backbone: Path, heads: Path) -> Distance:
     Raises:
       UserError: the weights can't be read, or are another network's.
     """
-    weights = read_state_dict(heads)
+    weights = read_weights(heads, "--evaluate.lpips-weights")
     variables = _open(
         "--evaluate.lpips-weights", backbone, lambda given: lpips.import_state_dicts(given, weights, network)
     )
@@ -72,7 +72,7 @@ def open_lpips(network: Backbone, backbone: Path, heads: Path) -> Distance:
 
 def _open(flag: str, path: str | Path, reading: Callable[[dict], Any]) -> Any:
     try:
-        return reading(read_state_dict(path))
+        return reading(read_weights(path, flag))
     except ValueError as error:
         raise UserError(
             flag, path, f"is of another network: {error}", "give that network's weights"

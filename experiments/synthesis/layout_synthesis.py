@@ -1,15 +1,16 @@
 """Images from semantic layouts: what the experiments GauGAN and DAGAN share, from the flags to the report."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from experiments import cli
+from experiments.run_report import of_file, titled
 from experiments.stored_models import Names, Stored, own
 from experiments.synthesis import report as synthesis_report
 from experiments.synthesis.feature_networks import open_perceptual
@@ -21,9 +22,11 @@ from train import devices, seeds
 from train.config import TrainConfig
 from train.data.label_census import listed
 from train.data.label_config import LayoutConfig, open_layouts
+from train.data.label_maps import LARGEST_VALUE
 from train.data.label_presets import PRESETS
 from train.data.layout_parts import LayoutData
 from train.errors import UserError
+from train.json_records import read_record
 from train.layout import Layout
 from train.loop import fit
 from train.run_directory import RunDirectory, write_json
@@ -41,6 +44,8 @@ CHANGEABLE = (
     "preset",
 )
 LAYOUT = "layout.json"
+LARGEST_SIDE = 2**14
+"""Pixels of an image; a file that says more was altered."""
 """In a run's folder: what layouts it was trained on."""
 SHOWN = 6
 """Examples of a sample sheet."""
@@ -122,10 +127,7 @@ def open_data(config: SynthesisConfig, device_count: int = 1) -> LayoutData:
     Raises:
       UserError: the settings can't be run, or not on these data.
     """
-    cli.check(config)
-    cli.check_least([("--train.steps", config.train.steps, 0), ("--model.epochs", config.model.epochs, 0)])
-    remedy = "leave it out: the images are measured at the end, and by experiments.evaluate"
-    cli.refuse_validation(config.train, remedy)
+    check_settings(config)
     data = open_layouts(config.data)
     check(config.model, data.layout)
     if config.data.preset != "custom":
@@ -137,6 +139,14 @@ def open_data(config: SynthesisConfig, device_count: int = 1) -> LayoutData:
         problem = f"exceeds the {len(data.train)} training pairs"
         raise UserError("--train.batch-size", config.train.batch_size, problem, "give a smaller one")
     return data
+
+
+def check_settings(config: SynthesisConfig) -> None:
+    """Raises UserError for settings that can't be run, whatever the data."""
+    cli.check(config)
+    cli.check_least([("--train.steps", config.train.steps, 0), ("--model.epochs", config.model.epochs, 0)])
+    remedy = "leave it out: the images are measured at the end, and by experiments.evaluate"
+    cli.refuse_validation(config.train, remedy)
 
 
 def check_batch(model: GauGANConfig, size: int, layout: Layout) -> None:
@@ -167,7 +177,16 @@ def task(
     """What `fit` trains; `epoch` is the number of updates of an epoch."""
     shared = {"config": config.model, "layout": layout}
     step = partial(gaugan.train_step, **shared, steps_per_epoch=epoch, perceptual=perceptual)
-    return Task(init=partial(gaugan.init_state, **shared), train_step=step)
+    return Task(partial(gaugan.init_state, **shared), step, partial(generate_one, **shared))
+
+
+def generate_one(state: GauGANState, config: GauGANConfig, layout: Layout) -> jax.Array:
+    """The image of an empty layout, in the style of a black one where there are styles."""
+    empty = np.zeros((1, layout.height, layout.width), np.int32)
+    black = jnp.zeros((1, layout.height, layout.width, 3), jnp.uint8)
+    z = gaugan.encode(state, black, config, layout)[0] if config.vae else None
+    batch = {"label": jnp.asarray(empty)} | ({"instance": jnp.asarray(empty)} if layout.instances else {})
+    return gaugan.generate(state, batch, z, config, layout)
 
 
 def synthesisers(config: SynthesisConfig, layout: Layout, state: GauGANState) -> list[Synthesiser]:
@@ -207,7 +226,7 @@ def report(
     measured = measure(models, data, config.evaluate, config.seed)
     synthesis_report.write_everything(
         run,
-        experiment.title,
+        titled(experiment.title, in_words(config.data)),
         models,
         data,
         measured,
@@ -216,6 +235,16 @@ def report(
         cli.settings_of(config),
         cli.settings_of(cli.published(config, experiment.presets)),
     )
+
+
+def in_words(config: LayoutConfig) -> str:
+    """What the data are, for titles."""
+    if config.source == "embedded":
+        return "rendered scenes"
+    what = "layouts" if config.preset == "custom" else config.preset
+    if config.source == "packed":
+        return of_file(what, config.path)
+    return f"{what} of {'/'.join(config.images.parts[-2:])}" if config.images else what
 
 
 def evaluate_run(experiment: Experiment, run: RunDirectory, config: SynthesisConfig) -> None:
@@ -238,6 +267,7 @@ def stored_models(experiment: Experiment, run: RunDirectory) -> dict[str, Stored
     """The networks of a run, with the official names where there are any."""
     config = cli.from_json(experiment.config, run.config)
     layout = saved_layout(run)
+    check(config.model, layout)
     # pix2pixHD's own names are not known here.
     official = Names(partial(export_official, config=config.model), insert_official)
     names = own() if config.model.generator == "pix2pixhd" else official
@@ -251,9 +281,16 @@ def saved_layout(run: RunDirectory) -> Layout:
     Raises:
       UserError: the run is of another kind, or damaged.
     """
-    try:
-        content = json.loads((run.path / LAYOUT).read_text())
-        return Layout(**{**content, "names": tuple(content["names"])})
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        remedy = "give a run of gaugan or dagan"
-        raise UserError("RUN_DIR", run.path, f"has no readable {LAYOUT}", remedy) from error
+    remedy = "give a run of gaugan or dagan, or copy that file again"
+    record = read_record(run.path / LAYOUT, "RUN_DIR", run.path, remedy)
+    layout = Layout(
+        classes=record.whole("classes", 1, LARGEST_VALUE + 1),
+        dont_care=record.flag("dont_care"),
+        instances=record.flag("instances"),
+        height=record.whole("height", 1, LARGEST_SIDE),
+        width=record.whole("width", 1, LARGEST_SIDE),
+        names=tuple(record.texts("names", distinct=False)),
+    )
+    if layout.names and len(layout.names) != layout.classes:
+        raise record.error(f"has {len(layout.names):,} 'names' for {layout.classes:,} classes")
+    return layout

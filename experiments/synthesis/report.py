@@ -1,6 +1,6 @@
 """The tables, pictures and page of a run on semantic layouts."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from experiments import cli
+from experiments.run_report import write_run_report
 from experiments.synthesis.measures import (
     UNKNOWN,
     EvaluateConfig,
@@ -33,8 +34,8 @@ from train.metrics.segmentation import (
     segmentation_scores,
 )
 from train.metrics_log import read_metrics
-from train.report import Picture, Report, Section, write_report
-from train.run_directory import RunDirectory, environment, write_json
+from train.report import Picture, Report, Section, Settings
+from train.run_directory import RunDirectory, write_json
 from train.tables import NO_NUMBER, Interval, Table, to_text
 
 SHEET = 8
@@ -71,8 +72,8 @@ def write_everything(
     measured: Measured,
     config: EvaluateConfig,
     step: int,
-    settings: Mapping[str, Any],
-    reference: Mapping[str, Any],
+    settings: Settings,
+    reference: Settings,
 ) -> None:
     """results.json, figures, report.html; prints the tables."""
     run.figures.mkdir(exist_ok=True)
@@ -93,14 +94,13 @@ def write_everything(
         Section("Classes", tables=[_per_class(measured), _class_table(data)]),
     ]
     write_json(run.path / "results.json", results(measured, config, step, data))
-    write_report(
-        run.report,
+    write_run_report(
+        run,
         Report(
-            title=f"{title} on {data.name}",
+            title=title,
             summary=_summary(measured),
             settings=settings,
             reference=reference,
-            environment=environment(),
             notes=_notes(data, config),
             sections=sections,
         ),

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from experiments import cli
 from experiments.zero_shot.latent_classifier import (
@@ -22,6 +23,7 @@ from train.data.shapes3d_classes import shapes3d_classes
 from train.data.xlsa17 import read_npz, read_xlsa17
 from train.data.zero_shot import ZeroShotData, few_shot, scale
 from train.errors import UserError
+from train.steps.cada_vae import CADAVAEConfig, CADAVAEState, sample_latents
 from train.steps.cada_vae_classifier import ClassifierConfig
 
 Kind = Literal["gzsl", "zsl", "gfsl", "fsl"]
@@ -69,6 +71,16 @@ class EvaluateConfig:
     """gzsl: latents of each unseen class; validation chooses where several are given."""
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     """Its optimiser."""
+
+
+def latents_of_zeros(
+    state: CADAVAEState, config: CADAVAEConfig, sizes: Mapping[str, int]
+) -> dict[str, Float[Array, "2 l"]]:
+    """What a classifier learns from, of two zero examples of each modality."""
+    return {
+        name: sample_latents(state.params, config, name, jnp.zeros((2, size)), state.key)
+        for name, size in sizes.items()
+    }
 
 
 class Choice(NamedTuple):

@@ -24,7 +24,7 @@ def run(name, *arguments, environment=None, check=True, cwd=None):
     """`python -m experiments.<name>` to its end."""
     command = [sys.executable, "-m", f"experiments.{name}", *map(str, arguments)]
     done = subprocess.run(
-        command, env=environment or ENVIRONMENT, capture_output=True, text=True, timeout=300, cwd=cwd
+        command, env=environment or ENVIRONMENT, capture_output=True, text=True, timeout=1500, cwd=cwd
     )
     if check:
         assert done.returncode == 0, done.stderr
@@ -37,7 +37,7 @@ def start(name, *arguments, **pipes):
     return subprocess.Popen(command, env=ENVIRONMENT, text=True, **pipes)
 
 
-def wait_for(path, process, seconds=120):
+def wait_for(path, process, seconds=900):
     """Until the process has made a file."""
     began = time.monotonic()
     while not path.exists():

@@ -7,11 +7,11 @@ import subprocess
 import numpy as np
 import pytest
 
-from experiments import cdae_movielens, recommend
+from experiments import cdae_movielens, cli, recommend
 from experiments.recommendation import training
 from tests.experiments.commands import run, said_on_failure, start, wait_for
 from train.data.simulated_users import simulated_users
-from train.run_directory import open_run
+from train.run_directory import create_run, open_run
 from train.steps.cdae import CDAEConfig
 
 TINY = (
@@ -76,7 +76,7 @@ def test_run_directory_is_complete(trained):
 @pytest.mark.slow
 def test_the_tested_model_has_the_updates_that_validation_chose(trained):
     for stage, name in (("m1", "CDAE M1"), ("m4-no-user", "CDAE M4-no-user")):
-        curve = training.read_curve(open_run(trained).in_stage(f"{stage}/choosing"))
+        curve = training.read_curve(open_run(trained).in_stage(f"{stage}/choosing"), "map@10")
         assert set(results(trained)["steps"][name]) == {curve.steps[curve.values.mean(0).argmax()]}
 
 
@@ -133,3 +133,29 @@ def test_bad_input_is_one_clear_error(arguments, expected, data, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     assert expected in said_on_failure(cdae_movielens.main, [*TINY, *data, *arguments], monkeypatch, capsys)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_of_before_l2_form_keeps_what_it_was_trained_by():
+    """Its config.json lacks the setting; the default of new runs is another."""
+    content = cli.to_json(cdae_movielens.QUICK)
+    assert content["model"].pop("l2_form") == "used-rows"
+    old = cli.from_json(cdae_movielens.Config, content)
+    assert old.model.l2_form == "all"
+    assert cli.from_json(cdae_movielens.Config, cli.to_json(cdae_movielens.QUICK)) == cdae_movielens.QUICK
+
+
+def test_further_ranks_are_further_columns():
+    setting = cdae_movielens.SETTING
+    assert setting.at(()) == setting
+    wider = setting.at((20, 10, 20))
+    assert wider.ks == (5, 10, 20) and wider.criterion == setting.criterion
+    assert wider.metrics[len(setting.metrics) :] == ("map@20", "recall_of_all@20", "ndcg@20", "ndcg@10")
+
+
+def test_the_curve_of_a_run_that_was_resumed_by_this_version(tmp_path):
+    """Earlier ones logged minus the criterion, as a loss."""
+    found = create_run("cdae_movielens", {}, tmp_path / "run")
+    lines = [{"step": 1, "validation/loss": [-0.25]}, {"step": 2, "validation/map@10": [0.5]}]
+    found.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    curve = training.read_curve(found, "map@10")
+    assert curve.steps.tolist() == [1, 2] and curve.values.tolist() == [[0.25, 0.5]]

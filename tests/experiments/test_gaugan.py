@@ -92,7 +92,7 @@ def test_killed_run_resumes_to_the_same_losses(trained, folders, tmp_path):
     folder = tmp_path / "run"
     limits = ("--train.steps", 4, "--train.checkpoint-every", 2, "--run-dir", folder)
     process = start("gaugan", *flags(folders, *limits))
-    wait_for(folder / "figures" / "samples_0000002.png", process, seconds=400)
+    wait_for(folder / "figures" / "samples_0000002.png", process, seconds=900)
     process.send_signal(signal.SIGKILL)
     process.wait()
     run("gaugan", "--resume", folder)
@@ -100,6 +100,15 @@ def test_killed_run_resumes_to_the_same_losses(trained, folders, tmp_path):
     assert read(folder) == read(trained)
     found, wanted = (json.loads((f / "results.json").read_text()) for f in (folder, trained))
     assert found["generated"] == wanted["generated"]
+
+
+@pytest.mark.slow
+def test_dagan_from_command_to_report(folders, tmp_path):
+    folder = tmp_path / "run"
+    run("dagan", *flags(folders, "--train.steps", 2, "--train.inner-steps", 1, "--run-dir", folder))
+    found = json.loads((folder / "results.json").read_text())
+    assert found["step"] == 2 and len(found["generated"]["mIoU"]) == 1
+    assert "DAGAN" in (folder / "report.html").read_text()
 
 
 @pytest.mark.slow

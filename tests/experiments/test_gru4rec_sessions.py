@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from experiments import cli, evaluate, gru4rec_sessions
-from experiments.recommendation.session_data import number_stage, open_log
+from experiments.recommendation.session_data import evidence, number_stage, open_log, validation_part
 from experiments.recommendation.session_training import load, settings
 from tests.experiments.commands import run, said_on_failure, start, wait_for
 from tests.train.data.session_logs import random_log
 from train.data.sessions import DAY
+from train.errors import UserError
 from train.run_directory import open_run
 from train.steps.gru4rec import GRU4RecConfig, RankingConfig
 
@@ -207,3 +208,43 @@ def test_published_settings_are_those_of_rsc15():
         momentum=0.1,
         epochs=10,
     )
+
+
+def test_test_and_validation_last_as_long_as_asked(data):
+    """Longer parts hold more sessions; validation lasts as long as the test unless told otherwise."""
+    config = gru4rec_sessions.DataConfig(source="csv", path=data[-1], min_item=1)
+
+    def sizes(**changes):
+        changed = replace(config, **changes)
+        log = open_log(changed)
+        return len(number_stage(log.train, log.test).test), evidence(validation_part(log, changed)).cases
+
+    one, longer, chosen = sizes(), sizes(test_days=1.5), sizes(validation_days=1.5)
+    assert longer[0] > one[0] == chosen[0] and chosen[1] > one[1]
+    assert longer == sizes(test_days=1.5, validation_days=1.5)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (("--data.test-days", "0"), "--data.test-days = 0"),
+        (("--data.test-days", "nan"), "--data.test-days = nan"),
+        (("--data.test-days", "30"), "fewer --data.test-days"),
+        (("--data.validation-days", "-1"), "--data.validation-days = -1"),
+        (
+            ("--data.validation-days", "30"),
+            "--data.validation-days = 30: the last days of the training part leave",
+        ),
+        (("--data.test", "other.tsv", "--data.test-days", "7"), "the test part was made before"),
+    ],
+)
+def test_days_that_leave_nothing(flags, expected, data, tmp_path):
+    with pytest.raises(UserError, match=expected):
+        gru4rec_sessions.main([*TINY, *map(str, data), *flags, "--run-dir", str(tmp_path / "run")])
+    assert not (tmp_path / "run").exists()
+
+
+def test_departures_are_of_losses_that_are_trained():
+    config = replace(gru4rec_sessions.QUICK, losses=("bpr-max",))
+    assert gru4rec_sessions.unused(config) == ["xe", "top1_max", "bpr", "top1"]
+    assert "bpr_max" in cli.settings_of(config, ["xe"]) and "xe" not in cli.settings_of(config, ["xe"])

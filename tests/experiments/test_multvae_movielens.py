@@ -8,10 +8,11 @@ import subprocess
 import numpy as np
 import pytest
 
-from experiments import evaluate, multvae_movielens, recommend
+from experiments import cli, evaluate, mi_gaussian, multvae_movielens, recommend
 from experiments.recommendation.measures import BUCKETS, bucket_metric
 from tests.experiments.commands import run, said_on_failure, start, wait_for
 from train.errors import UserError
+from train.run_directory import create_run
 from train.steps.mult_vae import MultVAEConfig
 
 TINY = (
@@ -59,9 +60,9 @@ def test_run_directory_is_complete(trained):
 def test_validation_is_that_of_the_best_state(trained):
     for stage, name in (("vae", "Mult-VAE"), ("dae", "Mult-DAE")):
         lines = [json.loads(line) for line in (trained / stage / "metrics.jsonl").read_text().splitlines()]
-        curve = np.array([line["validation/loss"] for line in lines if "validation/loss" in line])
+        curve = np.array([line["validation/ndcg@100"] for line in lines if "validation/ndcg@100" in line])
         assert len(curve) == 3  # one per epoch
-        np.testing.assert_allclose(results(trained)["validation"][name], -curve.min(0), rtol=1e-6)
+        np.testing.assert_allclose(results(trained)["validation"][name], curve.max(0), rtol=1e-6)
 
 
 def test_evaluate_measures_again(trained):
@@ -154,7 +155,7 @@ def test_items_divided_over_devices_change_nothing(tmp_path, monkeypatch):
             ]
         )
         lines = [json.loads(line) for line in (folder / "vae" / "metrics.jsonl").read_text().splitlines()]
-        losses = [line[name] for line in lines for name in ("loss", "validation/loss") if name in line]
+        losses = [line[name] for line in lines for name in ("loss", "validation/ndcg@100") if name in line]
         seen.append([*np.ravel(losses), results(folder)["models"]["Mult-VAE"]["ndcg@100"]["mean"]])
     for divided in seen[1:]:
         np.testing.assert_allclose(divided, seen[0], rtol=1e-5)
@@ -196,8 +197,6 @@ def test_published_settings_are_those_of_the_paper():
 
 
 def test_a_run_of_something_else_recommends_nothing(tmp_path, monkeypatch):
-    from train.run_directory import create_run
-
-    create_run("mi_gaussian", {}, tmp_path / "run")
+    create_run("mi_gaussian", cli.to_json(mi_gaussian.PRESETS["quick"]), tmp_path / "run")
     with pytest.raises(UserError, match="recommends nothing"):
         recommend.open_recommender(tmp_path / "run", "best", None)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from experiments import recommend
-from experiments.recommendation.serving import Recommender
+from experiments.recommendation.serving import Recommender, one_of
 from train.errors import UserError
 
 
@@ -14,7 +14,9 @@ def arguments(tmp_path, monkeypatch):
         return np.tile(np.arange(3.0), (len(histories), 1))
 
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "unused")
-    monkeypatch.setattr(recommend, "open_recommender", lambda *_: Recommender(["7", "8", "9"], scores))
+    monkeypatch.setattr(
+        recommend, "open_recommender", lambda *_: Recommender(["7", "8", "9"], scores, "b", ["a", "b"])
+    )
     return [str(tmp_path / "run"), "--user-history", str(tmp_path / "history.csv")]
 
 
@@ -27,6 +29,18 @@ def test_headers(header, tmp_path):
     assert found.users == ["8"] and found.items == [[1]]
 
 
+def test_the_model_that_answers_is_named(arguments, tmp_path, capsys):
+    (tmp_path / "history.csv").write_text("user,item\nann,9\n")
+    recommend.main(arguments)
+    assert "b recommends, of a, b (--model)" in capsys.readouterr().err
+
+
+def test_only_models_of_the_run_can_be_asked():
+    assert one_of(["a", "b"], "", lambda: "b") == "b" and one_of(["a", "b"], "a", lambda: "b") == "a"
+    with pytest.raises(UserError, match=r"^--model = c: is none of this run; choose a, b$"):
+        one_of(["a", "b"], "c", lambda: "b")
+
+
 def test_what_comes_out(arguments, tmp_path):
     (tmp_path / "history.csv").write_text("user,item\nann,9\n")
     recommend.main([*arguments, "--out", str(tmp_path / "out.csv")])
@@ -37,7 +51,7 @@ def test_what_comes_out(arguments, tmp_path):
     ("content", "out", "expected"),
     [
         (b"user,item\nann,8,1\n", "out.csv", r"^--user-history = .*history\.csv: row 1 has 3 fields"),
-        (b"user,item\n\xff,8\n", "out.csv", r"^--user-history = .*history\.csv: is no table of text"),
+        (b"user,item\n\xff,8\n", "out.csv", r"^--user-history = .*history\.csv: line 2 is not UTF-8"),
         (b"user,item\nann,8\n", ".", r"^--out = .*: is a folder"),
         (b"user,item\nann,8\n", "x" * 250, r"^--out = .*; .*name another$"),
     ],

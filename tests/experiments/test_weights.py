@@ -15,6 +15,7 @@ from experiments import (
     gaugan,
     gru4rec_sessions,
     gwae_3dshapes,
+    mi_gaussian,
     multvae_movielens,
     recommend,
     weights,
@@ -209,7 +210,7 @@ def test_wrong_use_is_one_clear_error(tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "new").exists()
     same = ("--weights", tmp_path / "vae.npz", "--out", folder, "--model", "vae")
     assert "error: --out" in said("import", folder, *same)
-    create_run("mi_gaussian", {}, tmp_path / "mi")
+    create_run("mi_gaussian", cli.to_json(mi_gaussian.PRESETS["quick"]), tmp_path / "mi")
     assert "mi_gaussian" in said("export", tmp_path / "mi", "--out", tmp_path / "a.npz")
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -185,3 +186,12 @@ def test_profile_writes_a_trace(tmp_path):
     fit(toy.TASK, feed, validation, keys, CONFIG, run, mesh, profile=True, tensorboard=True)
     assert list((run.path / "profile").rglob("*.trace.json.gz"))
     assert list((run.path / "tensorboard").iterdir())
+
+
+def test_a_run_without_its_checkpoints_says_that_it_starts_again(tmp_path, caplog):
+    config = dataclasses.replace(CONFIG, steps=6)
+    _, run = train(tmp_path / "a", config)
+    assert not caplog.messages
+    shutil.rmtree(run.checkpoints)
+    train(None, config, run=run)
+    assert any("of 6 logged updates none can be continued" in message for message in caplog.messages)

@@ -118,3 +118,63 @@ def test_tensorboard_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     with pytest.raises(UserError, match=r"pip install '\.\[tensorboard\]'"):
         tensorboard_writer(tmp_path)
+
+
+GOOD = '{"step": 1, "loss": 2.0, "seeds": [1.0, 2.0]}'
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b'{"step": "x", "loss": 1.0}',
+        b'{"step": null}',
+        b'{"step": true, "loss": 1.0}',
+        b'{"step": -1, "loss": 1.0}',
+        b'{"step": 1e3, "loss": 1.0}',
+        b'{"step": 99999999999999999999, "loss": 1.0}',
+        b'{"loss": 1.0}',
+        b'{"step": 2, "loss": "much"}',
+        b'{"step": 2, "loss": null}',
+        b'{"step": 2, "loss": true}',
+        b'{"step": 2, "loss": {"a": 1}}',
+        b'{"step": 2, "loss": 1' + b"0" * 400 + b"}",
+        b'{"step": 2, "loss": 1' + b"0" * 5000 + b"}",
+        b'{"step": 2, "seeds": [1.0]}',
+        b'{"step": 2, "seeds": 1.0}',
+        b'{"step": 2, "loss": [1.0]}',
+        b'{"step": 2, "seeds": [1.0, [2.0]]}',
+        b'{"step": 2, "seeds": [1.0, null]}',
+        b"[1, 2]",
+        b"3",
+        b'"step"',
+        b"",
+        b"\xff\xfe\x00",
+        b'{"step": 2, "loss": 1.0}\x00',
+        b"[" * 100_000,
+        b'{"step": 2, "loss": 1.0',
+    ],
+    ids=lambda text: repr(text[:40]),
+)
+def test_a_bad_line_is_named_and_passed_over(path: Path, bad: bytes, caplog: pytest.LogCaptureFixture):
+    last = '{"step": 3, "loss": 1.0, "seeds": [3.0, 4.0]}'
+    path.write_bytes(b"\n".join([GOOD.encode(), bad, last.encode(), b""]))
+    found = read_metrics(path)
+    np.testing.assert_array_equal(found["loss"][0], [1, 3])
+    np.testing.assert_array_equal(found["seeds"][1], [[1, 2], [3, 4]])
+    assert len(caplog.messages) == 1 and "1 line is passed over, first line 2" in caplog.messages[0]
+    assert len(caplog.messages[0]) < 400 + len(str(path))
+    MetricsLog(path, resumed_at=2).close()
+    assert path.read_text() == GOOD + "\n"
+
+
+def test_bad_lines_are_counted(path: Path, caplog: pytest.LogCaptureFixture):
+    path.write_text("x\n" * 7 + GOOD + "\n")
+    assert list(read_metrics(path)) == ["loss", "seeds"]
+    assert "7 lines are passed over, first line 1" in caplog.messages[0]
+
+
+def test_a_folder_in_its_place_is_a_user_error(path: Path):
+    path.mkdir()
+    for use in (read_metrics, MetricsLog):
+        with pytest.raises(UserError, match=r"metrics\.jsonl: can't be read"):
+            use(path)

@@ -73,8 +73,8 @@ def full_report(picture):
     return Report(
         HOSTILE,
         [HOSTILE],
-        Config(),
-        Config(Train(100_000)),
+        dataclasses.asdict(Config()),
+        dataclasses.asdict(Config(Train(100_000))),
         HOSTILE,
         {"device": HOSTILE},
         [HOSTILE],
@@ -127,7 +127,7 @@ def test_departures_have_their_table_and_stand_out_among_the_settings(tmp_path, 
 
 
 def test_the_reference_setting_itself_says_so(tmp_path):
-    text = "".join(page_of(tmp_path, Report("t", [], Config(), Config(), "paper")).texts)
+    text = "".join(page_of(tmp_path, Report("t", [], {"seeds": 4}, {"seeds": 4}, "paper")).texts)
     assert "All settings are those of the paper setting." in text
 
 
@@ -140,15 +140,53 @@ def test_without_reference_nothing_is_compared(tmp_path):
 def test_flatten_names_settings_as_the_command_line_does():
     assert flatten({"a": {"b": {"c": 1}, "d": None}, "e": (0.8, 0.1)}) == {
         "a.b.c": "1",
-        "a.d": "None",
-        "e": "(0.8, 0.1)",
+        "a.d": "none",
+        "e": "0.8, 0.1",
     }
-    assert flatten(Config()) == {"train.steps": "1000", "train.rate": "0.0001", "seeds": "4"}
+    assert flatten({"models": ["vae", "dae"], "at": []}) == {"models": "vae, dae", "at": "none"}
+    assert flatten(dataclasses.asdict(Config())) == {
+        "train.steps": "1000",
+        "train.rate": "0.0001",
+        "seeds": "4",
+    }
 
 
 def test_departures_include_settings_of_one_side_only():
     changed = departures({"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4})
     assert changed == {"b": ("3", "2"), "c": ("4", "–")}
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "differs"),
+    [
+        (None, "none", True),  # they look the same in a table and are not
+        ((1, 2), [1, 2], False),
+        ([], None, True),
+        (1, 1.0, False),
+        (0.1, 0.2, True),
+    ],
+)
+def test_departures_compare_values_and_not_their_texts(here, there, differs):
+    assert bool(departures({"model": {"prior": here}}, {"model": {"prior": there}})) == differs
+
+
+def test_wide_tables_name_their_columns_in_every_cell(tmp_path):
+    """On a phone a row is a block, and each of its numbers stands behind the head of its column."""
+    table = Table("wide", ("", "a", "b & c", "d"), [("row", 1, 2, ""), ("other", 3, 4, "text")])
+    page = page_of(tmp_path, Report("t", [], {}, sections=[Section("s", tables=[table])]))
+    heads = [
+        attributes["data-head"] for tag, attributes in page.tags if tag == "td" and "data-head" in attributes
+    ]
+    assert heads == ["a", "b & c", "d"] * 2
+    assert {"table", "row", "cell", "rowheader"} <= {attributes.get("role") for _, attributes in page.tags}
+    assert [attributes.get("class") for tag, attributes in page.tags if tag == "table"][:1] == ["many"]
+    assert not any(tag == "th" and not attributes.get("scope") for tag, attributes in page.tags)
+
+
+def test_a_table_of_other_data_is_set_apart(tmp_path):
+    table = Table("elsewhere", ("model", "data"), [("a", "ML-20M")], apart=True)
+    page = page_of(tmp_path, Report("t", [], {}, sections=[Section("s", tables=[table])]))
+    assert [a["class"] for _, a in page.tags if "apart" in a.get("class", "")] == ["block apart"]
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a picture", b"\x89PNG\r\n\x1a\n"])

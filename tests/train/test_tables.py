@@ -72,6 +72,23 @@ def test_one_seed_throughout_is_said_once():
     assert single.texts() == [["MIG", "0.25", "0.1"], ["SAP", "0.5", "0.2"]]
 
 
+def test_a_count_that_all_intervals_share_is_said_once():
+    same = table(rows=[("MIG", Interval(0.25, 0.05, 4), 0.1), ("SAP", Interval(0.5, 0.1, 4), 0.2)])
+    assert same.notes() == ["A note.", "Every interval is of n = 4 values."]
+    assert same.texts() == [["MIG", "0.250 ± 0.050", "0.1"], ["SAP", "0.50 ± 0.10", "0.2"]]
+
+
+def test_a_count_that_a_column_shares_is_in_its_head():
+    rows = [("a", Interval(0.25, 0.05, 1200), Interval(0.5, 0.1, 3)), ("b", math.nan, Interval(0.5, 0.1, 3))]
+    counted = table(rows=rows)
+    assert counted.heads() == ["score", "GWAE (n=1,200)", "VAE (n=3)"]
+    assert counted.texts() == [["a", "0.250 ± 0.050", "0.50 ± 0.10"], ["b", "–", "0.50 ± 0.10"]]
+
+
+def test_remarks_follow_the_note():
+    assert table(remarks=["a: k 20.", "b: lambda 3."]).notes() == ["A note.", "a: k 20.", "b: lambda 3."]
+
+
 def test_markdown_is_escaped_and_aligned():
     assert to_markdown(table()).splitlines() == [
         "**Scores**",

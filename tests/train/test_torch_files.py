@@ -11,7 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.train.torch_archives import Storage, Tensor, save, save_legacy, stand_in_modules
+from tests.train.torch_archives import Storage, Tensor, pickled, save, save_legacy, stand_in_modules
+from train import npz_files
+from train.npz_files import TooLargeError
 from train.torch_files import read_torch
 
 RNG = np.random.default_rng(0)
@@ -133,16 +135,78 @@ def test_other_objects_are_refused_by_name(tmp_path, value, name):
         (0, (5, 5), (5, 1), "reaches to element 24 of a storage of 24"),
         (24, (1,), (1,), "reaches to element 24"),
         (0, (10**12,), (0,), "has 1000000000000 elements in a storage of 24"),
-        (-1, (2,), (1,), "has offset, size and stride -1"),
-        (4, (2,), (-1,), "has offset"),
-        (0, (2, 2), (1,), "has offset"),
-        (0, (2.0,), (1,), "has offset"),
+        (0, (1, 1, 5**9), (0, 0, 0), "has 1953125 elements"),
     ],
 )
 def test_views_beyond_their_storage(tmp_path, offset, size, stride, problem):
     tensor = Tensor(Storage("0", np.arange(24.0)), offset, size, stride)
     with pytest.raises(ValueError, match=f"tensor 'w' {problem}"):
         read_torch(save(tmp_path / "a.pth", {"w": tensor}))
+
+
+NESTED: tuple = (1,)
+for _ in range(40):
+    NESTED = (NESTED, NESTED)  # shown, compared or hashed, it is of 2^40 numbers
+
+
+@pytest.mark.parametrize(
+    ("offset", "size", "stride"),
+    [
+        (-1, (2,), (1,)),
+        (4, (2,), (-1,)),
+        (0, (2, 2), (1,)),
+        (0, (2.0,), (1,)),
+        (0, (True,), (1,)),
+        (0, NESTED, (1,)),
+        (0, (1, 2), NESTED),
+        (NESTED, (1,), (1,)),
+        (0, "ab", (1, 1)),
+        (0, (1,) * 1000, (1,) * 1000),
+        (2**200, (1,), (1,)),
+        (0, (2**63, 0), (1, 1)),
+    ],
+    ids=map(str, range(12)),
+)
+def test_sizes_that_are_no_sizes(tmp_path, offset, size, stride):
+    tensor = Tensor(Storage("0", np.arange(24.0)), offset, size, stride)
+    with pytest.raises(ValueError, match="size, stride or offset that is no list") as caught:
+        read_torch(save(tmp_path / "a.pth", {"w": tensor}))
+    assert len(str(caught.value)) < 300
+
+
+def test_a_tuple_without_end_is_no_key_and_no_storage(tmp_path):
+    for value in (NESTED, {"state_dict": NESTED}, {"w": NESTED}, [NESTED] * 10, {1: NESTED}):
+        with pytest.raises(ValueError, match="no dictionary of tensors"):
+            read_torch(save(tmp_path / "a.pth", value))
+    content = save_legacy(tmp_path / "a.pth", state_dict()).read_bytes()
+    keys = pickle.dumps(sorted(pickled(state_dict(), legacy=True)[1]), 2)
+    assert keys in content
+    for wrong in (pickle.dumps(NESTED, 2), pickle.dumps([NESTED], 2), pickle.dumps(3, 2)):
+        (tmp_path / "a.pth").write_bytes(content.replace(keys, wrong))
+        with pytest.raises(ValueError, match="list of storages is malformed"):
+            read_torch(tmp_path / "a.pth")
+
+
+def test_many_tensors_of_one_storage_are_not_copied_without_asking(tmp_path, monkeypatch):
+    monkeypatch.setattr(npz_files._Limit, "megabytes", 1)
+    storage = Storage("0", np.zeros(10**5))
+    tensors = {f"w{i}": Tensor(storage, 0, (10**5,), (1,)) for i in range(200)}
+    with pytest.raises(TooLargeError, match=r"inflate to 8\d,\d00,000 with array w10"):
+        read_torch(save(tmp_path / "a.pth", tensors))
+
+
+def test_long_names_are_cut_in_messages(tmp_path):
+    long = "n" * 10**6
+    tensor = Tensor(Storage("0", np.arange(24.0)), 30, (1,), (1,))
+    with pytest.raises(ValueError, match="reaches to element 30") as caught:
+        read_torch(save(tmp_path / "a.pth", {long: tensor}))
+    assert len(str(caught.value)) < 300
+
+
+def test_a_pickle_of_many_marks_takes_no_longer_than_it_is(tmp_path):
+    data = b"\x80\x02" + b"(" * 60_000 + b"t" * 60_000 + b"."
+    with pytest.raises(ValueError, match="no dictionary of tensors"):
+        read_torch(save(tmp_path / "a.pth", {}, **{"data.pkl": data}))
 
 
 @pytest.mark.parametrize(

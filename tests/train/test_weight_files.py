@@ -9,7 +9,7 @@ import pytest
 
 from tests.train.torch_archives import Tensor, save, stand_in_modules
 from train.errors import UserError
-from train.weight_files import read_state_dict, write_state_dict
+from train.weight_files import read_state_dict, read_weights, write_state_dict
 
 RNG = np.random.default_rng(0)
 ARRAYS = {
@@ -117,7 +117,7 @@ def test_objects_are_neither_read_nor_written(tmp_path):
     with pytest.raises(UserError, match="a single array without a name"):
         read_state_dict(path)
     np.savez(path, w=np.array([{}, None], object))
-    with pytest.raises(UserError, match="allow_pickle"):
+    with pytest.raises(UserError, match="Python objects, which are never read"):
         read_state_dict(path)
     with pytest.raises(UserError, match="array 'w' is <U1; give arrays of F64"):
         write_state_dict(path, {"w": np.array(["a"])})
@@ -133,3 +133,58 @@ def test_wrong_paths(tmp_path):
     (tmp_path / "folder.pt").mkdir()
     with pytest.raises(UserError, match="is a folder"):
         read_state_dict(tmp_path / "folder.pt")
+
+
+ENTRY = b'{"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}'
+LATER = ENTRY.replace(b"[0, 8]", b"[8, 16]")
+UNFIT = {
+    "nan": (np.array([1, np.nan], np.float32), r"holds nan, which is no finite number in float32 .1 of 2"),
+    "infinity": (np.array(-np.inf), r"holds -inf, which is no finite number"),
+    "too large": (np.array([1e300, 1.0]), r"holds 1e\+300, which is no finite number in float32"),
+    "complex": (np.array([1j]), "is complex128"),
+    "text": (np.array(["a"]), "is <U1"),
+    "bytes": (np.array([b"abc"]), "is |S3"),
+    "bool": (np.array([True]), "is bool"),
+    "times": (np.array(["2020-01-01"], "datetime64[D]"), "is datetime64"),
+}
+
+
+@pytest.mark.parametrize(("array", "problem"), UNFIT.values(), ids=UNFIT)
+def test_weights_are_finite_numbers(tmp_path, array, problem):
+    path = tmp_path / "w.npz"
+    np.savez(path, good=np.arange(3), bad=array)
+    with pytest.raises(UserError, match=rf"^--weights = .*w\.npz: array 'bad' {problem}"):
+        read_weights(path, "--weights")
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".npz"])
+def test_weights_of_wrapped_modules_lose_the_wrapper(tmp_path, ending):
+    arrays = {"a.module.weight": np.arange(3.0), "b.bias": np.arange(2)}
+    for prefix in ("", "module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."):
+        write_state_dict(tmp_path / f"w{ending}", {prefix + name: a for name, a in arrays.items()})
+        assert set(read_weights(tmp_path / f"w{ending}")) == set(arrays)
+    write_state_dict(tmp_path / f"w{ending}", {"module.a": np.arange(3.0), "b": np.arange(2)})
+    assert set(read_weights(tmp_path / f"w{ending}")) == {"module.a", "b"}
+
+
+HEADERS = {
+    "nested": (b"[" * 10**5, "nested too deeply"),
+    "longer than the file": (None, "ends within its header"),
+    "overlapping": (b'{"a": A, "b": A}'.replace(b"A", ENTRY), "overlap or leave a gap at byte 0"),
+    "twice": (b'{"a": A, "a": B}'.replace(b"A", ENTRY).replace(b"B", LATER), "leave a gap at byte 0"),
+    "NaN": (b'{"a": %s}' % ENTRY.replace(b"[0, 8]", b"[NaN, 8]"), "entry of 'a' is malformed"),
+    "a long shape": (b'{"a": %s}' % ENTRY.replace(b"[2]", b"[" + b"1," * 9999 + b"2]"), "is malformed"),
+    "numbers without end": (b'{"a": %s}' % ENTRY.replace(b"[2]", b"[%s]" % (b"9" * 4000)), "is malformed"),
+    "numbers beyond Python's": (b'{"a": %s}' % ENTRY.replace(b"[2]", b"[%s]" % (b"9" * 5000)), "digits"),
+    "not all": (b'{"a": %s}' % ENTRY, "8 bytes of it belong to no array"),
+    "names without end": (b'{"%s": 3}' % (b"n" * 10**5), "entry of 'nnn"),
+}
+
+
+@pytest.mark.parametrize(("header", "problem"), HEADERS.values(), ids=HEADERS)
+def test_headers_of_safetensors(tmp_path, header, problem):
+    length = (2**60 if header is None else len(header)).to_bytes(8, "little")
+    (tmp_path / "w.safetensors").write_bytes(length + (header or b"") + bytes(16))
+    with pytest.raises(UserError, match=problem) as caught:
+        read_state_dict(tmp_path / "w.safetensors")
+    assert len(caught.value.problem) < 400

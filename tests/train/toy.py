@@ -52,7 +52,7 @@ def eval_step(state, batch, key):
     return {"loss": loss(state.params, x, jnp.zeros(len(x)))}
 
 
-TASK = Task(init, train_step, eval_step)
+TASK = Task(init, train_step, lambda state: state.params, eval_step)
 
 
 def source(rows=100):

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import math
+import os
 import pathlib
 import shutil
 import tempfile
@@ -69,6 +70,14 @@ def load(table: Table, cache_dir: pathlib.Path) -> Mapping[str, np.ndarray]:
         shutil.rmtree(folder, ignore_errors=True)
         _write(table, folder)
         return _map(table, folder)
+
+
+def place(folder: pathlib.Path) -> pathlib.Path:
+    """The folder of the cache; without a home folder one in that of temporary files, of this user's own."""
+    try:
+        return folder.expanduser()
+    except RuntimeError:
+        return pathlib.Path(tempfile.gettempdir()) / f"jaxmodels-{os.getuid()}"
 
 
 def _fingerprint(origin: pathlib.Path) -> str:

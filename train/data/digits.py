@@ -2,7 +2,6 @@
 
 import dataclasses
 import pathlib
-import zipfile
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -10,11 +9,14 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from train import npz_files
 from train.data.split import split_indices
 from train.errors import UserError
 
 Source = Literal["sklearn", "npz", "tfds"]
 CLASSES = 10
+KEYS = ("x_train", "y_train", "x_test", "y_test")
+"""Arrays of a file."""
 SHARES = (0.75, 0.0, 0.25)
 """Of scikit-learn's digits, which have no split of their own, the shares that train and test."""
 SMALLEST_SIDE = 4
@@ -88,14 +90,9 @@ def _from_npz(path: str | pathlib.Path | None) -> Digits:
     file = pathlib.Path(path).expanduser()
     if not file.is_file():
         raise UserError("--data.path", path, "is no file", "check the spelling, or use --data.source sklearn")
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            parts = [[arrays[f"{what}_{part}"] for what in "xy"] for part in ("train", "test")]
-    except KeyError as error:
-        keys = "x_train, y_train, x_test and y_test"
-        raise UserError("--data.path", path, str(error.args[0]), f"save {keys} in it") from error
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError("--data.path", path, "is no readable npz file", "save it again") from error
+    remedy = f"give an npz with {', '.join(KEYS)}"
+    arrays = npz_files.read_npz(file, "--data.path", KEYS, remedy=remedy)
+    parts = [[arrays[f"{what}_{part}"] for what in "xy"] for part in ("train", "test")]
     train, test = (_images(path, *part) for part in parts)
     if train.image.shape[1:] != test.image.shape[1:]:
         raise UserError("--data.path", path, "its training and test images differ in size", "save it again")

@@ -5,9 +5,8 @@ record is for the test and one for validation. A file may name its test records 
 items are in `fashion_world`.
 """
 
-import contextlib
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,10 +14,13 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
+from train import npz_files
 from train.data import interactions
 from train.errors import UserError
 
 LEAST_RECORDS = 5
+KEYS = ("triples", "feat", "category", "is_test", "category_names")
+"""Arrays of a file; others are left alone."""
 Held = Literal["leave-one-out", "file"]
 """Who says which records are for the test: one of each user by chance, or `is_test` of the file."""
 
@@ -226,17 +228,7 @@ class _File:
 def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise _bad(path, "no such file", "check the spelling, or put the file there")
-    with _read_errors(path), np.load(path, allow_pickle=False) as archive:
-        return {key: archive[key] for key in archive.files}
-
-
-@contextlib.contextmanager
-def _read_errors(path: pathlib.Path) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # each way in which a file is damaged raises a class of its own
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise _bad(path, f"can't be read as an npz file ({reason})", "get or write the file again") from error
+    return npz_files.read_npz(path, "--data.path", (), KEYS)
 
 
 def _bad(path: pathlib.Path, problem: str, remedy: str) -> UserError:

@@ -3,14 +3,13 @@
 import contextlib
 import functools
 import pathlib
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import h5py
 import numpy as np
 
+from train import npz_files
 from train.data import cache, shapes3d
 from train.data.cache import Block, Table
 from train.data.source import ArraySource, ProceduralShapes3D, Source
@@ -42,7 +41,7 @@ def open_shapes3d(
     Raises:
       UserError: the source can't be opened, is not what it should be, or can't be cached.
     """
-    folder = pathlib.Path(cache_dir).expanduser()
+    folder = cache.place(pathlib.Path(cache_dir))
     match source:
         case "procedural":
             if path is not None:
@@ -138,29 +137,27 @@ def _npz_source(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> ArraySo
 
 
 def _npz_table(path: pathlib.Path) -> Table:
-    with _npz_errors(path), zipfile.ZipFile(path) as archive:
+    with npz_files.open_npz(path, "--data.path") as archive:
         shape = _npz_images_shape(path, archive)
         factors = _npz_factors(path, archive, shape[0])
 
     def blocks() -> Iterator[Block]:
-        with _npz_errors(path), zipfile.ZipFile(path) as archive, archive.open("images.npy") as member:
-            _npy_header(member)
-            for start in range(0, shape[0], ROWS_PER_BLOCK):
-                rows = min(ROWS_PER_BLOCK, shape[0] - start)
-                images = np.frombuffer(member.read(rows * int(np.prod(shape[1:]))), np.uint8)
-                yield Block(start, images.reshape(rows, *shape[1:]), factors[start : start + rows])
+        with npz_files.open_npz(path, "--data.path") as archive:
+            start = 0
+            for images in archive.blocks("images", ROWS_PER_BLOCK):
+                yield Block(start, images, factors[start : start + len(images)])
+                start += len(images)
 
     return Table(path, shape, factors.shape[1], blocks)
 
 
-def _npz_images_shape(path: pathlib.Path, archive: zipfile.ZipFile) -> tuple[int, ...]:
-    if "images.npy" not in archive.namelist():
-        found = ", ".join(name.removesuffix(".npy") for name in archive.namelist()) or "nothing"
+def _npz_images_shape(path: pathlib.Path, archive: npz_files.NpzFile) -> tuple[int, ...]:
+    if "images" not in archive:
+        found = npz_files.listed(archive.names)
         raise _bad_path(
             path, f"has no array 'images' (it holds {found})", "save it with np.savez(path, images=...)"
         )
-    with archive.open("images.npy") as member:
-        shape, fortran_order, dtype = _npy_header(member)
+    shape, fortran_order, dtype = archive.header("images")
     if dtype != np.uint8 or len(shape) != 4 or shape[1:] != shapes3d.IMAGE_SHAPE or fortran_order:
         order = " in Fortran order" if fortran_order else ""
         remedy = "resize to 64 x 64 RGB, convert to bytes, and save np.ascontiguousarray(images)"
@@ -170,36 +167,19 @@ def _npz_images_shape(path: pathlib.Path, archive: zipfile.ZipFile) -> tuple[int
     return shape
 
 
-def _npz_factors(path: pathlib.Path, archive: zipfile.ZipFile, count: int) -> np.ndarray:
+def _npz_factors(path: pathlib.Path, archive: npz_files.NpzFile, count: int) -> np.ndarray:
     """The int32 factors of all rows, [N, 0] where the file has none."""
-    if "factors.npy" not in archive.namelist():
+    if "factors" not in archive:
         return np.empty((count, 0), np.int32)
-    with archive.open("factors.npy") as member:
-        shape, _, dtype = _npy_header(member)
+    shape, _, dtype = archive.header("factors")
     well_formed = dtype.kind in "iu" and len(shape) == 2 and shape[0] == count and shape[1] > 0
     if well_formed:
-        with archive.open("factors.npy") as member:
-            factors = np.lib.format.read_array(member, allow_pickle=False)
+        factors = archive.read("factors")
         if factors.min() >= 0 and factors.max() < 2**31:
             return factors.astype(np.int32)
     problem = f"'factors' is {dtype}{list(shape)}" + (" with numbers out of range" if well_formed else "")
     remedy = "save one column per factor with whole numbers from 0, or leave it out"
     raise _bad_path(path, f"{problem}, not integers [{count}, F]", remedy)
-
-
-def _npy_header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    version = np.lib.format.read_magic(member)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    return read(member)
-
-
-@contextlib.contextmanager
-def _npz_errors(path: pathlib.Path) -> Iterator[None]:
-    try:
-        yield
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError) as error:
-        remedy = "copy it again, or write it anew with np.savez"
-        raise _bad_path(path, f"not a readable npz file ({_first_line(error)})", remedy) from error
 
 
 # TFDS -------------------------------------------------------------------------------------------------------

@@ -2,8 +2,6 @@
 
 import itertools
 import pathlib
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -14,7 +12,9 @@ from scipy.sparse import csr_array
 
 from train.data.interactions import from_pairs, pairs, row_lengths, size
 from train.errors import UserError
+from train.npz_files import read_npz
 
+VALIDATION = "validation"
 STRONG_SEED, WEAK_SEED = 98765, 20141119
 """Those of the official code of Liang et al. and of CDAE."""
 
@@ -170,6 +170,18 @@ def from_training(
     validation = _draw(row, seed + 1, 1, validation_share)
     train, _ = from_pairs(row[~validation], column[~validation], size(final))
     chosen, _ = from_pairs(row[validation], column[validation], size(final))
+    return with_validation(train, chosen, held)
+
+
+def with_validation(train: csr_array, chosen: csr_array, held: csr_array) -> Split:
+    """The split of given training, validation and test items of the same users; what is tested learns from the first
+    two.
+
+    Raises:
+      UserError: nothing is to be found.
+    """
+    final = csr_array(train + chosen)
+    final.sort_indices()
     everyone = np.arange(size(final)[0], dtype=np.int32)
     queries = Queries(train, chosen, everyone), Queries(final, held, everyone)
     _check_found(*queries)
@@ -180,20 +192,26 @@ def read_split(path: str | pathlib.Path, protocol: Literal["strong", "weak"]) ->
     """A split from an npz of pairs (user, item), and the items' ids.
 
     strong: `train`, `vad_tr`, `vad_te`, `test_tr`, `test_te` with users numbered in that order of parts, as the
-    official code of Liang et al. writes them; weak: `train` and `test`. `item_ids` names the items.
+    official code of Liang et al. writes them; weak: `train`, `test` and perhaps `validation`, which otherwise is drawn
+    out of `train`. `item_ids` names the items.
 
     Raises:
       UserError: it can't be read or lacks an array, or its parts share what they must not.
     """
     names = ("train", "vad_tr", "vad_te", "test_tr", "test_te") if protocol == "strong" else ("train", "test")
     file = pathlib.Path(path).expanduser()
-    arrays = _read_arrays(file, (*names, "item_ids"))
+    arrays = _read_arrays(file, (*names, "item_ids"), (VALIDATION,) if protocol == "weak" else ())
+    names = tuple(name for name in arrays if name != "item_ids")
     ids = [str(name) for name in arrays["item_ids"].tolist()]
+    if len(set(ids)) < len(ids):
+        raise UserError("--data.path", file, "'item_ids' has an id twice", "save each item's own id")
     largest = max(int(arrays[name][:, 0].max(initial=-1)) for name in names) + 1
     whole = {
         name: from_pairs(arrays[name][:, 0], arrays[name][:, 1], (largest, len(ids)))[0] for name in names
     }
     _check_disjoint(file, whole)
+    if VALIDATION in whole:
+        return with_validation(whole["train"], whole[VALIDATION], whole["test"]), ids
     if protocol == "weak":
         return from_training(whole["train"], whole["test"]), ids
 
@@ -209,18 +227,16 @@ def read_split(path: str | pathlib.Path, protocol: Literal["strong", "weak"]) ->
     return Split(whole["train"][rows], validation, test, None, everyone, items, {}), ids
 
 
-def _read_arrays(path: pathlib.Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Arrays of an npz, whose first ones are integers [n, 2] of numbers that the last one allows."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            missing = [name for name in names if name not in archive.files]
-            if missing:
-                problem = f"has no array {missing[0]!r} (it holds {', '.join(archive.files)})"
-                raise UserError("--data.path", path, problem, f"save {', '.join(names)}")
-            arrays = {name: archive[name] for name in names}
-    except (OSError, ValueError, TypeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        remedy = "give an npz that holds a split"
-        raise UserError("--data.path", path, f"is no readable npz file ({error})", remedy) from error
+def _read_arrays(
+    path: pathlib.Path, names: Sequence[str], perhaps: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
+    """Arrays of an npz, whose first ones are integers [n, 2] of numbers that the last one allows.
+
+    `perhaps` names others, which come first where the file has them.
+    """
+    found = read_npz(path, "--data.path", names, perhaps, remedy=f"give an npz with {', '.join(names)}")
+    names = (*(name for name in perhaps if name in found), *names)
+    arrays = {name: found[name] for name in names}
     if arrays[names[-1]].ndim != 1:
         problem = f"{names[-1]!r} has {arrays[names[-1]].ndim} dimensions, not one"
         raise UserError("--data.path", path, problem, "save one id for each item")
@@ -243,6 +259,7 @@ def _check_disjoint(path: pathlib.Path, whole: Mapping[str, csr_array]) -> None:
     What is given and what is to be found are of the same users and share no pair; the other parts share no user.
     """
     same_users = {("train", "test"), ("vad_tr", "vad_te"), ("test_tr", "test_te")}
+    same_users |= {(VALIDATION, "train"), (VALIDATION, "test")}
     for one, other in itertools.combinations(whole, 2):
         if (one, other) in same_users:
             shared, what = whole[one].multiply(whole[other]).nnz, "pairs of a user and an item"

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
+from train.data.image_files import UnreadableError, read_indices
 from train.data.label_folders import Triples
-from train.data.label_maps import LARGEST_VALUE, ClassTable, UnreadableError, advice, read_indices
+from train.data.label_maps import LARGEST_VALUE, ClassTable, advice
 from train.errors import UserError
 
 LIMIT = 20_000

@@ -9,12 +9,13 @@ import numpy as np
 from train.data.label_census import ask_for_classes, check_classes, take_census
 from train.data.label_examples import Corrupt, LayoutFiles, find_layout
 from train.data.label_folders import Triples, list_folders
-from train.data.label_maps import ClassTable, minus_one, read_remap
+from train.data.label_maps import ClassTable, minus_one
 from train.data.label_packs import open_pack
 from train.data.label_presets import PRESETS, Preset, PresetName
 from train.data.layout_parts import LayoutData, LayoutPart, files_data, world_data
 from train.data.layout_world import LayoutWorld
 from train.data.pair_geometry import Geometry, ResizeMode
+from train.data.remap import read_remap
 from train.data.split import split_indices
 from train.errors import UserError
 

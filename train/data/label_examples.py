@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int
 
+from train.data.image_files import UnreadableError, read_indices, read_photo
 from train.data.label_folders import Triples
-from train.data.label_maps import ClassTable, UnreadableError, read_indices, read_photo
+from train.data.label_maps import ClassTable
 from train.data.pair_geometry import Geometry, place_map, place_photo
 from train.errors import UserError
 from train.layout import Layout

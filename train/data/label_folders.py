@@ -5,11 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from train.data.label_maps import Encoded
+from train.data.image_files import SUFFIXES, Encoded, list_images
 from train.errors import UserError
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".ppm", ".webp")
-"""Of image files; all others in a folder are left alone."""
 
 
 class Triple(NamedTuple):
@@ -106,15 +103,10 @@ def list_folders(
 
 def _list(flag: str, folder: Path, suffix: str, pairing: Pairing) -> list[Path]:
     folder = folder.expanduser()
-    if not folder.is_dir():
-        raise UserError(flag, folder, "no such folder", "check the spelling")
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    files = [path for path in found if path.name.endswith(suffix)]
+    files = [path for path in list_images(folder, flag, below=True) if path.name.endswith(suffix)]
     if not files:
-        ending = f" whose name ends in {suffix}" if suffix else ""
-        raise UserError(
-            flag, folder, f"holds no image{ending}", f"name a folder of {', '.join(SUFFIXES[:3])} files"
-        )
+        problem = f"holds no image whose name ends in {suffix}"
+        raise UserError(flag, folder, problem, f"name a folder of {', '.join(SUFFIXES[:3])} files")
     return sorted(
         files, key=lambda path: (natural(pairing.key(path)), natural(str(path.relative_to(folder))))
     )

@@ -1,84 +1,15 @@
-"""Label maps, instance maps and photos from image files: decoding, unknown pixels, remapping to classes."""
+"""Label maps: unknown pixels, and remapping from the values in files to classes."""
 
-import csv
-import json
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int
-from PIL import Image
 
 from train.errors import UserError
 from train.layout import UNKNOWN
 
 LARGEST_VALUE = 2**16 - 1
-INDEX_MODES = ("P", "L", "1", "I", "I;16", "I;16B", "I;16L", "I;16N")
-"""Pillow's names of one-channel images; of a palette image (P) the index is the class, whatever its colour."""
-_UNDECODABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
-"""What Pillow raises for files that are cut off or are no images."""
-
-
-class Encoded(NamedTuple):
-    """An image file, or its bytes.
-
-    Attributes:
-      name: what to call it in messages.
-      content: where it is, or what it holds.
-    """
-
-    name: str
-    content: Path | bytes
-
-
-class UnreadableError(Exception):
-    """An image file that is damaged or is none."""
-
-    def __init__(self, file: Encoded, reason: Exception):
-        text = " ".join(str(reason).split()).replace(str(file.content), "").strip() or type(reason).__name__
-        self.name, self.reason = file.name, text[:120]
-        super().__init__(f"{self.name}: {self.reason}")
-
-
-def read_photo(file: Encoded) -> Image.Image:
-    """The RGB image of a file.
-
-    Raises:
-      UnreadableError: it is damaged, or no image.
-    """
-    return _decode(file, lambda image: image.convert("RGB"))
-
-
-def read_indices(file: Encoded, flag: str) -> Int[np.ndarray, "h w"]:
-    """The integers of a one-channel or palette image of 1, 8, 16 or 32 bits.
-
-    Args:
-      file: of a label or instance map.
-      flag: what the user named it by, for messages.
-
-    Raises:
-      UnreadableError: it is damaged, or no image.
-      UserError: it has colours instead of indices.
-    """
-    image = _decode(file, lambda image: image)
-    if image.mode not in INDEX_MODES:
-        problem = f"{file.name} is a colour image ({image.mode}), not a map of integers"
-        raise UserError(flag, file.name, problem, "save a one-channel or palette image of 8 or 16 bits")
-    return np.asarray(image).astype(np.int32)
-
-
-def _decode(file: Encoded, prepare) -> Image.Image:
-    content = BytesIO(file.content) if isinstance(file.content, bytes) else file.content
-    try:
-        with Image.open(content) as image:
-            image.load()
-            return prepare(image).copy()
-    except _UNDECODABLE as error:
-        raise UnreadableError(file, error) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,42 +102,3 @@ def advice(values: Sequence[int]) -> str:
 def minus_one(classes: int) -> dict[int, int | None]:
     """ADE20K's own numbering: 0 is unknown, and value k is class k - 1."""
     return {0: None, **{k + 1: k for k in range(classes)}}
-
-
-def read_remap(path: Path, classes: int, dont_care: bool) -> dict[int, int | None]:
-    """A user's table from values to classes.
-
-    Args:
-      path: JSON, `{"7": 0, "8": 1, "0": "unknown"}`; or CSV without a heading, one `value,class` a line.
-      classes: L.
-      dont_care: whether a class may be `unknown`.
-
-    Raises:
-      UserError: it can't be read, or a line of it makes no sense.
-    """
-    try:
-        text = path.read_text()
-        lines = (
-            json.loads(text).items()
-            if path.suffix == ".json"
-            else filter(None, csv.reader(text.splitlines()))
-        )
-        pairs = [(str(value).strip(), str(label).strip()) for value, label in lines]
-    except (OSError, ValueError, AttributeError) as error:
-        remedy = 'give JSON such as {"7": 0, "8": "unknown"}, or CSV lines value,class'
-        raise UserError("--data.remap", path, f"can't be read ({error})", remedy) from error
-    return dict(_checked_pair(path, value, label, classes, dont_care) for value, label in pairs)
-
-
-def _checked_pair(
-    path: Path, value: str, label: str, classes: int, dont_care: bool
-) -> tuple[int, int | None]:
-    remedy = f"give a value from 0 to {LARGEST_VALUE} and a class from 0 to {classes - 1}"
-    if not value.isdecimal() or int(value) > LARGEST_VALUE:
-        raise UserError("--data.remap", path, f"{value!r} is no value of a label map", remedy)
-    if label == "unknown" and dont_care:
-        return int(value), None
-    if not label.isdecimal() or int(label) >= classes:
-        unknown = ", or unknown" if dont_care else " (unknown needs --data.dont-care True)"
-        raise UserError("--data.remap", path, f"{value} becomes {label!r}", remedy + unknown)
-    return int(value), int(label)

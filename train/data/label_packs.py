@@ -9,15 +9,14 @@ The arrays, of which those of instances and `class_names` may be absent:
   class_names          text [L] or more
 """
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from train import npz_files
+from train.data.image_files import Encoded
 from train.data.label_folders import Triple
-from train.data.label_maps import Encoded
 from train.errors import UserError
 
 KINDS = ("label_png", "image_jpeg", "instance_png")
@@ -71,18 +70,25 @@ def open_pack(path: Path, flag: str = "--data.path") -> PackedTriples:
     Raises:
       UserError: it is missing, no such file, or inconsistent.
     """
-    try:
-        with np.load(path.expanduser(), allow_pickle=False) as file:
-            kinds = [kind for kind in KINDS if f"{kind}_bytes" in file or kind != "instance_png"]
-            joined = tuple((file[f"{kind}_bytes"], file[f"{kind}_offsets"]) for kind in kinds)
-            names = tuple(str(name) for name in file["names"])
-            class_names = tuple(str(name) for name in file["class_names"]) if "class_names" in file else ()
-    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(flag, path, f"not a readable pack ({reason})", _REMEDY) from error
+    with npz_files.open_npz(path, flag, _REMEDY) as file:
+        kinds = [kind for kind in KINDS if f"{kind}_bytes" in file or kind != "instance_png"]
+        wanted = [f"{kind}_{what}" for kind in kinds for what in ("bytes", "offsets")] + ["names"]
+        if missing := [name for name in wanted if name not in file]:
+            problem = f"has no array {missing[0]!r} (it holds {npz_files.listed(file.names)})"
+            raise UserError(flag, path, problem, _REMEDY)
+        joined = tuple((file.read(f"{kind}_bytes"), file.read(f"{kind}_offsets")) for kind in kinds)
+        names = _texts(file, "names")
+        class_names = _texts(file, "class_names") if "class_names" in file else ()
     for kind, (content, offsets) in zip(kinds, joined, strict=True):
         _check(flag, path, kind, content, offsets, len(names))
     return PackedTriples(path.stem, path, joined, names, class_names)
+
+
+def _texts(file: npz_files.NpzFile, name: str) -> tuple[str, ...]:
+    array = file.read(name)
+    if array.ndim != 1:
+        raise ValueError(f"{name!r} has {array.ndim} dimensions, not one")
+    return tuple(map(str, array))
 
 
 def _check(flag: str, path: Path, kind: str, content: np.ndarray, offsets: np.ndarray, count: int) -> None:

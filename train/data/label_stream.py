@@ -10,8 +10,8 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Int, PyTree
 
+from train.data.image_files import UnreadableError
 from train.data.label_examples import Example, LayoutFiles
-from train.data.label_maps import UnreadableError
 from train.devices import across_devices, split
 from train.errors import UserError
 

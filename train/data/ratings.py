@@ -6,8 +6,6 @@ What can't be an event is one `UserError`; what is left out is counted, and the 
 import dataclasses
 import pathlib
 import re
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +13,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from train import npz_files
+from train.data.table_files import SHOWN, TableFile, header_of
 from train.data.text_tables import (
     Columns,
+    Header,
     Ids,
     RawEvents,
     bad_file,
@@ -24,12 +25,16 @@ from train.data.text_tables import (
     first_line,
     numbered,
     read_text,
-    separator_of,
 )
 from train.errors import UserError
 
 MOVIELENS_FILES = ("ratings.csv", "ratings.dat", "u.data")
-WHOLE_NUMBER = re.compile(r"[+-]?\d+")
+MOVIELENS_NAMES = Columns("userId", "movieId", "rating", "timestamp")
+"""Of the columns, whatever their case and with or without underscores."""
+WHOLE_NUMBER = re.compile(r"[+-]?[0-9]+")
+
+LONGEST_NUMBER = 100
+"""Digits up to which ids are put in the order of numbers."""
 
 
 @dataclass(frozen=True)
@@ -121,41 +126,57 @@ def positives(events: Events, min_rating: float) -> Events:
 def read_movielens(path: str | pathlib.Path) -> Events:
     """`ratings.csv` (with a header), `ratings.dat` (fields between ::) or `u.data` (between tabs), or their folder.
 
+    The columns of a header are found by their names; others, and the times, may be missing.
+
     Raises:
       UserError: there is no such file, or a line is none of its format.
     """
-    file = _movielens_file(pathlib.Path(path).expanduser())
-    with file.open(encoding="utf-8-sig", errors="replace") as lines:
-        head = lines.readline()
-    if head.lower().startswith("userid,"):
-        columns = Columns("userId", "movieId", "rating", "timestamp")
-        events = _events(file, read_text(file, columns, ",", None))
-    else:
-        separator = "::" if "::" in head else "\t"
-        names = Columns("user", "item", "rating", "timestamp")
-        events = _events(file, read_text(file, names, separator, tuple(names)))
+    other = "read it with --data.source csv, --data.user-column and --data.item-column"
+    file = TableFile(
+        _movielens_file(pathlib.Path(path).expanduser()),
+        columns=other,
+        header="write userId,movieId,rating,timestamp as its first line",
+    )
+    events = _events(file.path, _read_ratings(file))
     for what, ids in (("user", events.user_ids), ("item", events.item_ids)):
         wrong = next((name for name in ids if not WHOLE_NUMBER.fullmatch(name)), None)
         if wrong is not None:
-            problem = f"has the {what} {wrong!r}, which is no whole number, as MovieLens ids are"
-            raise bad_file(file, problem, "mend that line, or read it with --data.source csv")
+            problem = f"has the {what} {wrong[:SHOWN]!r}, which is no whole number, as MovieLens ids are"
+            raise file.error(problem, f"mend that line, or {other}")
     return events
 
 
-def read_csv(path: str | pathlib.Path, columns: Columns) -> Events:
-    """A table with a header, fields between commas, semicolons or tabs; ids are any text.
+def _read_ratings(file: TableFile) -> RawEvents:
+    """MovieLens' columns by the names in the first line; by their order where it has none, but for commas."""
+    names, separator, lines = header_of(file)
+    found = {name.lower().replace("_", ""): name for name in names}
+    if any(name in found for name in ("userid", "movieid")) or separator not in ("::", "\t"):
+        columns = Columns(*(found.get(name.lower(), name) for name in MOVIELENS_NAMES))
+        if columns.time not in names:
+            columns = columns._replace(time="")
+        check_columns(file, columns, names)
+        return read_text(file, columns, Header(names, separator, lines))
+    by_place = Columns("user", "item", "rating", "timestamp" if len(names) != 3 else "")
+    return read_text(file, by_place, Header(tuple(by_place.named().values()), separator))
+
+
+def read_csv(path: str | pathlib.Path | TableFile, columns: Columns, header: Header | None = None) -> Events:
+    """A table with fields between commas, semicolons, tabs, bars or ::, and a header; ids are any text.
+
+    Args:
+      path: of the file, or the file with what the user calls it.
+      columns: their names.
+      header: how the table begins, where its first line has other names or none.
 
     Raises:
       UserError: it can't be read, lacks a named column, or a field is no number where one has to be.
     """
-    file = _existing(pathlib.Path(path).expanduser())
-    with file.open(encoding="utf-8-sig", errors="replace") as lines:
-        head = lines.readline()
-    return _events(file, read_text(file, columns, separator_of(head), None))
+    file = path if isinstance(path, TableFile) else TableFile(pathlib.Path(path).expanduser())
+    return _events(file.path, read_text(file, columns, header), file.field)
 
 
-def read_parquet(path: str | pathlib.Path, columns: Columns) -> Events:
-    """A Parquet file with named columns (extra `parquet`).
+def read_parquet(path: str | pathlib.Path, columns: Columns, users: str = "user") -> Events:
+    """A Parquet file with named columns (extra `parquet`); `users` is what messages call the first.
 
     Raises:
       UserError: pyarrow is missing, the file can't be read, or it lacks a named column.
@@ -171,7 +192,7 @@ def read_parquet(path: str | pathlib.Path, columns: Columns) -> Events:
         ) from missing
     try:
         known = pyarrow.parquet.read_schema(file).names
-        check_columns(file, columns, known)
+        check_columns(TableFile(file, users=users), columns, known)
         table = pyarrow.parquet.read_table(file, columns=list(columns.named().values()))
     except (pyarrow.ArrowException, OSError) as error:
         raise bad_file(
@@ -191,8 +212,12 @@ def read_parquet(path: str | pathlib.Path, columns: Columns) -> Events:
     def numbers(name: str) -> np.ndarray | None:
         if not name:
             return None
+        column = table.column(name)
         try:
-            return np.asarray(table.column(name).cast(pyarrow.float64(), safe=False).to_numpy(), np.float64)
+            if pyarrow.types.is_temporal(column.type):
+                since = column.cast(pyarrow.timestamp("us"), safe=False).cast(pyarrow.int64())
+                return np.asarray(since.cast(pyarrow.float64(), safe=False).to_numpy(), np.float64) / 1e6
+            return np.asarray(column.cast(pyarrow.float64(), safe=False).to_numpy(), np.float64)
         except pyarrow.ArrowException as error:
             problem = f"column {name!r} is {table.column(name).type}, which is no number"
             raise bad_file(file, problem, "write numbers, or name another column") from error
@@ -208,14 +233,11 @@ def read_npz(path: str | pathlib.Path, array: str = "triples") -> Events:
       UserError: it can't be read, or has no such array.
     """
     file = _existing(pathlib.Path(path).expanduser())
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            if array not in archive.files:
-                problem = f"has no array {array!r} (it holds {', '.join(archive.files)})"
-                raise bad_file(file, problem, "name it with --data.array")
-            rows = archive[array]
-    except (OSError, ValueError, TypeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise bad_file(file, f"is no readable npz file ({first_line(error)})", "copy it again") from error
+    with npz_files.open_npz(file, "--data.path") as archive:
+        if array not in archive:
+            problem = f"has no array {array!r} (it holds {npz_files.listed(archive.names)})"
+            raise bad_file(file, problem, "name it with --data.array")
+        rows = archive.read(array)
     if rows.ndim != 2 or not 2 <= rows.shape[1] <= 4 or rows.dtype.kind not in "iu":
         problem = f"{array!r} is {rows.dtype}{list(rows.shape)}, not integers [n, 2 to 4]"
         raise bad_file(file, problem, "save rows of user, item, rating, time")
@@ -260,17 +282,19 @@ def read_tfds(path: str | pathlib.Path | None, name: str = "movielens/1m-ratings
     )
 
 
-def _events(file: pathlib.Path, raw: RawEvents) -> Events:
+def _events(file: pathlib.Path, raw: RawEvents, field: str = "--data.path") -> Events:
     """Ids in their order, rows without an id left out, numbers checked."""
     user, item, rating, time = raw
     for what, values in (("rating", rating), ("time", time)):
         if values is not None and not np.isfinite(values).all():
             row = int(np.flatnonzero(~np.isfinite(values))[0]) + 1
-            raise bad_file(file, f"row {row} has a {what} that is not finite", "mend or remove that row")
+            problem = f"row {row} has a {what} that is not finite"
+            raise UserError(field, file, problem, "mend or remove that row")
     (users, user_ids), (items, item_ids) = (_sorted_ids(*side) for side in (user, item))
     known = (users >= 0) & (items >= 0)
     if not known.any():
-        raise bad_file(file, "holds no event", "give a file with at least one row with a user and an item")
+        remedy = "give a file with at least one row with a user and an item"
+        raise UserError(field, file, "holds no event", remedy)
     return Events(
         user=users[known],
         item=items[known],
@@ -287,7 +311,7 @@ def _sorted_ids(codes: Int[np.ndarray, " n"], names: list[str]) -> tuple[Int[np.
     """The codes of sorted names, -1 for an empty name; whole numbers in the order of numbers."""
     names = [name.strip() for name in names]
     known = set(names) - {""}
-    whole = all(map(WHOLE_NUMBER.fullmatch, known))
+    whole = all(WHOLE_NUMBER.fullmatch(name) and len(name) <= LONGEST_NUMBER for name in known)
     ordered = sorted(known, key=lambda name: (int(name) if whole else 0, name))
     place = {name: number for number, name in enumerate(ordered)}
     rank = np.asarray(

@@ -13,12 +13,21 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from train.data import ratings
-from train.data.text_tables import Columns
+from train.data.table_files import TableFile, header_of
+from train.data.text_tables import Columns, Header, check_columns
+from train.data.time_fields import to_seconds
 from train.errors import UserError
 
 DAY = 86_400.0
 Counts = Mapping[str, int]
 """What was read, dropped and mended, in words."""
+Layout = Literal["named", "yoochoose", "diginetica"]
+"""A header with the named columns; or the logs as they were published: Yoochoose's clicks (no header; session, time as
+ISO 8601, item, category) and Diginetica's views (semicolons; a date beside the milliseconds of its day)."""
+_COLUMNS_REMEDY = "name the column of {what}s by --data.{what}-column, or give --data.layout"
+_HEADER_REMEDY = (
+    "write the names of the columns as its first line, or give --data.layout yoochoose if it is that log"
+)
 
 
 class SessionLog(NamedTuple):
@@ -91,40 +100,65 @@ class SessionData(NamedTuple):
 
 
 def read_log(
-    source: Literal["csv", "parquet", "npz"], path: str | Path, columns: Columns, array: str = ""
+    source: Literal["csv", "parquet", "npz"],
+    path: str | Path,
+    columns: Columns,
+    array: str = "",
+    layout: Layout = "named",
+    field: str = "--data.path",
 ) -> tuple[SessionLog, Counts]:
-    """A log from a file, and what was read and left out of it.
+    """A log from a file, and what was read, left out and converted.
 
     Args:
-      source: text with a header and commas, semicolons or tabs between fields; a Parquet file; or an npz.
+      source: text; a Parquet file; or an npz.
       path: the file.
       columns: the names of the columns of sessions (as users), items and times; csv and parquet alone.
-      array: the array of an npz: integer rows of session, item, anything, time in seconds.
+      array: the array of an npz: integer rows of session, item, anything, time.
+      layout: of text; see `Layout`.
+      field: what the user named the file by, for errors.
 
     Raises:
       UserError: the file can't be read, lacks a column, or has something impossible in one.
     """
-    try:
-        match source:
-            case "csv":
-                events = ratings.read_csv(path, columns)
-            case "parquet":
-                events = ratings.read_parquet(path, columns)
-            case "npz":
-                events = ratings.read_npz(path, array)
-    except UserError as error:
-        if error.field == "--data.user-column":
-            problem = f"is no column of {path}"
-            raise UserError("--data.session-column", error.value, problem, "name one that is") from error
-        raise
+    match source:
+        case "csv":
+            events = _read_table(Path(path).expanduser(), columns, layout, field)
+        case "parquet":
+            events = ratings.read_parquet(path, columns, users="session")
+        case "npz":
+            events = ratings.read_npz(path, array)
     if events.time is None:
         problem = f"{array!r} has rows without a time"
-        raise UserError("--data.path", path, problem, "save rows of session, item, anything, time")
-    log = SessionLog(events.user, _values(events.item_ids)[events.item], events.time)
-    return log, {
+        raise UserError(field, path, problem, "save rows of session, item, anything, time")
+    try:
+        time, unit = to_seconds(events.time)
+    except ValueError as error:
+        remedy = "give seconds or milliseconds since 1970, or times such as 2014-04-07T10:51:09Z"
+        raise UserError(field, path, f"its times {error}", remedy) from error
+    log = SessionLog(events.user, _values(events.item_ids)[events.item], time)
+    counts = {
         "events read": events.counts.read,
         "events without session or item, left out": events.counts.without_id,
     }
+    return log, counts if unit == "seconds" else {**counts, f"times in {unit}, converted": len(time)}
+
+
+def _read_table(path: Path, columns: Columns, layout: Layout, field: str) -> ratings.Events:
+    """A table of text, in any of the layouts."""
+    file = TableFile(path, field, "session", _COLUMNS_REMEDY, _HEADER_REMEDY)
+    if layout == "named":
+        if not columns.time:
+            raise UserError("--data.time-column", "''", "sessions are split by time", "name its column")
+        return ratings.read_csv(file, columns)
+    if layout == "yoochoose":
+        names = ("session", "time", "item", "category")
+        return ratings.read_csv(file, Columns("session", "item", "", "time"), Header(names, ","))
+    names, separator, lines = header_of(file)
+    found = {name.lower().replace("_", ""): name for name in names}
+    published = Columns("session_id", "item_id", "", "timeframe", "eventdate")
+    wanted = Columns(*(found.get(name.replace("_", ""), name) for name in published))
+    check_columns(file._replace(columns="leave out --data.layout"), wanted, names)
+    return ratings.read_csv(file, wanted, Header(names, separator, lines))
 
 
 def in_order(log: SessionLog) -> tuple[SessionLog, Counts]:
@@ -217,4 +251,5 @@ def _values(names: Sequence[str]) -> np.ndarray:
         numbers = np.asarray([int(name) for name in names])
     except (ValueError, OverflowError):
         return np.asarray(names)
-    return numbers if list(map(str, numbers.tolist())) == list(names) else np.asarray(names)
+    as_they_were = numbers.dtype.kind == "i" and list(map(str, numbers.tolist())) == list(names)
+    return numbers if as_they_were else np.asarray(names)

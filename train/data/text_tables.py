@@ -1,6 +1,5 @@
 """Events from tables of text: all columns at once where ids are whole numbers, row by row otherwise."""
 
-import csv
 import itertools
 import pathlib
 import re
@@ -10,26 +9,48 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from train.data import table_files
+from train.data.table_files import SHOWN, TableFile
+from train.data.time_fields import FORMS, TimeColumn, is_iso
 from train.errors import UserError
 
 ROWS_PER_BLOCK = 100_000
-WHOLE_NUMBER_FIELD = r'[ "]*(?:0|-?[1-9][0-9]*)[ "]*'
+LONGEST_ID = 1000
+WHOLE_NUMBER_FIELD = r'[ "]*(?:0|-?[1-9][0-9]{0,17})[ "]*'
 """An id that is the same text after it was a number: 007, +7, 7.0 and 7e0 are not."""
 Coded = tuple[Int[np.ndarray, " n"], list[str]]
 """Of each event a place in a list of ids, or -1, and the ids."""
 
 
 class Columns(NamedTuple):
-    """The names of a table's columns; an empty name says that there is none."""
+    """The names of a table's columns; an empty name says that there is none.
+
+    Where there is a date beside the time, the time is in milliseconds from an instant of that day.
+    """
 
     user: str = "user"
     item: str = "item"
     rating: str = ""
     time: str = ""
+    date: str = ""
 
     def named(self) -> dict[str, str]:
         """Those that there are: what each is to its name."""
         return {what: name for what, name in self._asdict().items() if name}
+
+
+class Header(NamedTuple):
+    """How a table begins.
+
+    Attributes:
+      names: of its columns.
+      separator: of its fields.
+      lines: how many to pass over.
+    """
+
+    names: tuple[str, ...]
+    separator: str
+    lines: int = 0
 
 
 class RawEvents(NamedTuple):
@@ -42,68 +63,92 @@ class RawEvents(NamedTuple):
 
 
 class Ids(dict[str, int]):
-    """Numbers ids in the order of their first appearance."""
+    """Numbers ids in the order of their first appearance.
+
+    Raises:
+      ValueError: a new one is no id: too long, or with a line break or another control character.
+    """
 
     def __missing__(self, name: str) -> int:
+        if len(name) > LONGEST_ID or not name.isprintable():
+            _check_id(name)
         self[name] = len(self)
         return self[name]
 
 
-def read_text(
-    file: pathlib.Path, columns: Columns, separator: str, names: tuple[str, ...] | None
-) -> RawEvents:
-    """A table of text; without `names` the first line is the header."""
-    try:
-        header = names
-        if header is None:
-            with file.open(encoding="utf-8-sig", newline="") as lines:
-                header = tuple(field.strip() for field in next(csv.reader(lines, delimiter=separator), ()))
-        check_columns(file, columns, header)
-        table = _Table(file, columns, separator, header, int(names is None))
-        return _read_whole_numbers(table) or _read_any_ids(table)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise bad_file(file, f"is no table of text ({first_line(error)})", "save it as UTF-8 text") from error
+def _check_id(name: str) -> None:
+    if len(name) > LONGEST_ID:
+        raise ValueError(f"an id of {len(name):,} characters")
+    if "\n" in name:
+        raise ValueError("an id with a line end, so a quote is left open there or before")
+    if any(ord(character) < 32 and character != "\t" for character in name):
+        raise ValueError(f"an id with a control character, {name[:SHOWN]!r}")
+
+
+def read_text(file: TableFile, columns: Columns, header: Header | None = None) -> RawEvents:
+    """A table of text; without `header` its first line has the names of the columns.
+
+    Raises:
+      UserError: it can't be read, lacks a named column, or a field is impossible.
+    """
+    if header is None:
+        header = Header(*table_files.header_of(file))
+        check_columns(file, columns, header.names)
+    table = _Table(file, columns, header)
+    return _read_whole_numbers(table) or _read_any_ids(table)
 
 
 class _Table(NamedTuple):
     """A file, its columns, and how to read it."""
 
-    file: pathlib.Path
+    file: TableFile
     columns: Columns
-    separator: str
-    header: tuple[str, ...]
-    skip: int
+    header: Header
 
     def lines(self) -> Iterator[str]:
-        """Without the header; fields that two characters separate are separated by a tab instead."""
-        with self.file.open(encoding="utf-8-sig", newline="") as lines:
-            wanted = itertools.islice(lines, self.skip, None)
-            yield from (line.replace("::", "\t") for line in wanted) if self.separator == "::" else wanted
+        """Without the header."""
+        return itertools.islice(self.file.lines(), self.header.lines, None)
+
+    def plain_lines(self) -> Iterator[str]:
+        """Fields that two characters separate are separated by a tab instead."""
+        if self.header.separator != "::":
+            return self.lines()
+        return (line.replace("::", "\t") for line in self.lines())
 
     def delimiter(self) -> str:
-        """Of the fields of `lines`."""
-        return "\t" if self.separator == "::" else self.separator
+        """Of the fields of `plain_lines`."""
+        return "\t" if self.header.separator == "::" else self.header.separator
+
+    def place(self) -> dict[str, int]:
+        """Of each named column: what it is to its number."""
+        return {what: self.header.names.index(name) for what, name in self.columns.named().items()}
 
     def whole_number_ids(self) -> re.Pattern[str]:
         """A line with all fields, and none too many, whose ids are whole numbers."""
         ids = self.columns.user, self.columns.item
         separator = re.escape(self.delimiter())
-        fields = [WHOLE_NUMBER_FIELD if name in ids else rf"[^{separator}]*" for name in self.header]
+        fields = [WHOLE_NUMBER_FIELD if name in ids else rf"[^{separator}]*" for name in self.header.names]
         return re.compile(separator.join(fields) + r"\s*")
 
 
 def _read_whole_numbers(table: _Table) -> RawEvents | None:
     """All columns at once, some times faster than row by row; None where an id would not stay the text it is."""
-    named = table.columns.named()
-    place = [table.header.index(name) for name in named.values()]
-    lines, blocks, well_formed = table.lines(), [], table.whole_number_ids().fullmatch
+    if table.columns.date:
+        return None
+    place = table.place()
+    lines, blocks, well_formed = table.plain_lines(), [], table.whole_number_ids().fullmatch
     while block := list(itertools.islice(lines, ROWS_PER_BLOCK)):
         # loadtxt passes over fields too many at the end of a line; such a table is read row by row, which says so.
         if not all(map(well_formed, block)):
             return None
         try:
             rows = np.loadtxt(
-                block, delimiter=table.delimiter(), usecols=place, ndmin=2, comments=None, quotechar='"'
+                block,
+                delimiter=table.delimiter(),
+                usecols=list(place.values()),
+                ndmin=2,
+                comments=None,
+                quotechar='"',
             )
         except ValueError:
             return None
@@ -113,57 +158,99 @@ def _read_whole_numbers(table: _Table) -> RawEvents | None:
     if not blocks:
         return None
     user, item, *numbers = np.concatenate(blocks).T
-    known = dict(zip([what for what in named if what not in ("user", "item")], numbers, strict=True))
+    known = dict(zip([what for what in place if what not in ("user", "item")], numbers, strict=True))
     users, items = (numbered(column.astype(np.int64)) for column in (user, item))
     return RawEvents(users, items, known.get("rating"), known.get("time"))
 
 
 def _read_any_ids(table: _Table) -> RawEvents:
     """Row by row, with a message for the first row that is wrong."""
-    user, item, blocks = Ids(), Ids(), []
-    named = table.columns.named()
-    place = {what: table.header.index(name) for what, name in named.items()}
-    reader = csv.reader(table.lines(), delimiter=table.delimiter())
-    for first_row, fields in _blocks(table.file, reader, len(table.header)):
-        codes = [
-            np.fromiter(map(ids.__getitem__, fields[place[what]]), np.int32, len(fields[0]))
-            for what, ids in (("user", user), ("item", item))
-        ]
-        numbers = [
-            _numbers(table.file, named[what], fields[place[what]], first_row) if what in named else None
-            for what in ("rating", "time")
-        ]
-        blocks.append((*codes, *numbers))
-    if not blocks:
-        raise bad_file(table.file, "holds no event", "give a file with at least one row")
-    users, items, rating, time = zip(*blocks, strict=True)
-    numbers = (None if column[0] is None else np.concatenate(column) for column in (rating, time))
-    return RawEvents((np.concatenate(users), list(user)), (np.concatenate(items), list(item)), *numbers)
+    file, header, place = table.file, table.header, table.place()
+    ids = {"user": Ids(), "item": Ids()}
+    numbers = {what: _Numbers(what) for what in ("rating", "time", "date") if what in place}
+    read: dict[str, list[np.ndarray]] = {what: [] for what in place}
+    found = table_files.rows(file, table.lines(), header.separator, header.names, header.lines + 1)
+    for lines, fields in _blocks(file, found, len(header.names)):
+        for what, column in place.items():
+            part = _Part(file, header.names[column], lines, fields[column])
+            read[what].append(_codes(part, ids[what]) if what in ids else numbers[what].read(part))
+    if not read["user"]:
+        raise file.error("holds no event", "give a file with at least one row")
+    whole = {what: np.concatenate(parts) for what, parts in read.items()}
+    time = whole.get("time")
+    if time is not None and "date" in whole:
+        time = whole["date"] + time / 1000
+    users, items = ((whole[what], list(ids[what])) for what in ("user", "item"))
+    return RawEvents(users, items, whole.get("rating"), time)
 
 
 def _blocks(
-    file: pathlib.Path, reader: Iterator[list[str]], width: int
-) -> Iterator[tuple[int, list[tuple[str, ...]]]]:
-    """(number of the first row, columns) of some rows at a time; blank lines don't count."""
+    file: TableFile, found: Iterator[table_files.Row], width: int
+) -> Iterator[tuple[tuple[int, ...], list[tuple[str, ...]]]]:
+    """(numbers of the lines, columns) of some rows at a time."""
     first = 1
-    rows = (row for row in reader if row)
-    while block := list(itertools.islice(rows, ROWS_PER_BLOCK)):
-        wrong = next((i for i, row in enumerate(block) if len(row) != width), None)
+    while block := list(itertools.islice(found, ROWS_PER_BLOCK)):
+        wrong = next((i for i, row in enumerate(block) if len(row.fields) != width), None)
         if wrong is not None:
-            found = f"{len(block[wrong])} fields, not {width}: {','.join(block[wrong])[:60]!r}"
-            problem = f"row {first + wrong} has {found}"
-            raise bad_file(file, problem, "mend or remove that row")
-        yield first, list(zip(*block, strict=True))
+            line, fields = block[wrong]
+            shown = repr(",".join(fields)[:SHOWN])
+            problem = f"row {first + wrong} has {len(fields)} fields, not {width}: {shown} (line {line})"
+            raise file.error(problem, "mend or remove that row")
+        lines, fields = zip(*block, strict=True)
+        yield lines, list(zip(*fields, strict=True))
         first += len(block)
 
 
-def _numbers(file: pathlib.Path, name: str, fields: Sequence[str], first_row: int) -> Float[np.ndarray, " n"]:
+class _Part(NamedTuple):
+    """Some rows of one column."""
+
+    file: TableFile
+    column: str
+    lines: Sequence[int]
+    fields: Sequence[str]
+
+    def where(self, row: int) -> str:
+        """A row of the part, for errors."""
+        return f"line {self.lines[row]} has in column {self.column[:SHOWN]!r}"
+
+
+def _codes(part: _Part, ids: Ids) -> Int[np.ndarray, " n"]:
     try:
-        return np.fromiter(map(float, fields), np.float64, len(fields))
-    except ValueError:
-        row = next(i for i, field in enumerate(fields) if not _is_number(field))
-        problem = f"row {first_row + row} has {fields[row]!r} in column {name!r}, which is no number"
-        raise bad_file(file, problem, "mend or remove that row") from None
+        return np.fromiter(map(ids.__getitem__, part.fields), np.int32, len(part.fields))
+    except ValueError as error:
+        row = next(i for i, name in enumerate(part.fields) if name not in ids)
+        raise part.file.error(f"{part.where(row)} {error}", "mend or remove that row") from None
+
+
+class _Numbers:
+    """Reads a column of ratings, times or dates, part by part."""
+
+    def __init__(self, what: str):
+        self._what, self._times = what, TimeColumn()
+
+    def read(self, part: _Part) -> Float[np.ndarray, " n"]:
+        """The numbers of some rows.
+
+        Raises:
+          UserError: a field is none.
+        """
+        try:
+            if self._what == "rating":
+                return np.fromiter(map(float, part.fields), np.float64, len(part.fields))
+            return self._times.read(part.fields)
+        except (ValueError, OverflowError):
+            raise self._error(part) from None
+
+    def _error(self, part: _Part) -> UserError:
+        good = [_is_number(f) if self._what == "rating" else self._times.reads(f) for f in part.fields]
+        row = good.index(False)
+        wanted = "a number" if self._what == "rating" else FORMS
+        problem = f"{part.where(row)} {part.fields[row][:SHOWN]!r}, which is not {wanted}"
+        if any(good):
+            if is_iso(part.fields[row]) and self._what != "rating":
+                problem += ", as those before it are"
+            return part.file.error(problem, "mend or remove that row")
+        return part.file.error(problem + ", nor is any other", f"write {wanted}, or name another column")
 
 
 def _is_number(field: str) -> bool:
@@ -180,20 +267,33 @@ def numbered(column: Int[np.ndarray, " n"]) -> tuple[Int[np.ndarray, " n"], list
     return codes.astype(np.int32), [str(value) for value in values.tolist()]
 
 
-def separator_of(head: str) -> str:
-    """What separates the fields of a table with this first line: comma, semicolon or tab."""
-    return max(",;\t", key=head.count)
-
-
-def check_columns(file: pathlib.Path, columns: Columns, header: Iterable[str]) -> None:
-    """Raises UserError where a named column is missing."""
-    header = list(header)
+def check_columns(file: TableFile, columns: Columns, header: Iterable[str]) -> None:
+    """Raises UserError where a named column is missing or there twice, and where users or items have none."""
+    names = list(header)
+    for what in ("user", "item"):
+        if not getattr(columns, what):
+            flag = f"--data.{file.users if what == 'user' else what}-column"
+            raise UserError(flag, "''", f"{file.users}s and items need a column each", "name both")
     for what, name in columns.named().items():
-        if name not in header:
-            problem = f"there is no such column in {file}, which has {', '.join(header) or 'none'}"
-            raise UserError(f"--data.{what}-column", name, problem, "name one of those")
-    if not (columns.user and columns.item):
-        raise UserError("--data.user-column", columns.user, "users and items need a column each", "name both")
+        if names.count(name) == 1:
+            continue
+        if names.count(name) > 1:
+            raise file.error(f"has {names.count(name)} columns {name!r}", "rename all but one")
+        if _looks_like_data(names):
+            problem = f"has no column {name!r}: its first line is not a header ({_shown(names)})"
+            raise file.error(problem, file.header)
+        problem = f"has no column {name!r}, only {_shown(names) or 'an empty first line'}"
+        raise file.error(problem, file.columns.format(what=file.users if what == "user" else what))
+
+
+def _looks_like_data(names: Sequence[str]) -> bool:
+    """Whether a first line is a row: something in it is a number or a time."""
+    return any(_is_number(name) or is_iso(name) for name in names)
+
+
+def _shown(names: Sequence[str]) -> str:
+    text = ", ".join(names)
+    return text if len(text) <= 150 else text[:150] + " ..."
 
 
 def bad_file(path: pathlib.Path, problem: str, remedy: str) -> UserError:

@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import logging
 import pathlib
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 import scipy.io
 from jaxtyping import Float, Int
 
+from train import npz_files
 from train.data.zero_shot import ATTRIBUTES, ZeroShotData, check
 from train.errors import UserError
 
@@ -206,13 +206,7 @@ def _names(
 def _read_npz(path: pathlib.Path, keys: Sequence[str]) -> _Fields:
     """Those of the arrays that the file has."""
     _require_file(path)
-    arrays = {}
-    with _read_errors(path, "the archive"), zipfile.ZipFile(path) as archive:
-        held = {name.removesuffix(".npy") for name in archive.namelist()}
-    for key in held.intersection(keys):
-        with _read_errors(path, repr(key)), np.load(path, allow_pickle=False) as archive:
-            arrays[key] = archive[key]
-    return _Fields(path, arrays, first=0)
+    return _Fields(path, npz_files.read_npz(path, "--data.path", (), tuple(dict.fromkeys(keys))), first=0)
 
 
 def _read_mat(path: pathlib.Path, keys: Sequence[str]) -> _Fields:

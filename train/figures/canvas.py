@@ -7,6 +7,7 @@ labels are plain text: a dollar sign is a dollar sign.
 
 import contextlib
 import io
+import math
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -19,6 +20,7 @@ from matplotlib.figure import Figure
 from train.atomic import write_atomically
 
 PAGE_INCHES, PIXELS_PER_INCH = 9.0, 200
+LEAST_SPAN = 0.25  # of a value axis, as a share of its largest value: less would make noise look like a trend
 INK, GREY, FAINT, BLUE, ORANGE = "#24292f", "#57606a", "#d0d7de", "#0072b2", "#d55e00"
 PAPER_TO_BLUE = LinearSegmentedColormap.from_list(
     "paper to blue", ["#f3f6f9", "#9ecae1", "#0072b2", "#08306b"]
@@ -85,3 +87,26 @@ def compact(value: float, _position: float | None = None) -> str:
     else:
         text = f"{value:.4g}"
     return text.replace("-", "−")
+
+
+def value_limits(
+    low: float, high: float, bounds: tuple[float, float] = (-math.inf, math.inf)
+) -> tuple[float, float]:
+    """The ends of a linear value axis that shows [low, high] and does not blow noise up to the panel's height.
+
+    What has a least value is shown from there; of anything else the axis spans at least a quarter of the largest
+    value, so that a change of one percent looks like one.
+
+    Args:
+      low: the least value that is shown.
+      high: the largest, at least `low`.
+      bounds: of what a value can be, such as (0, 1) of a share; infinite where there are none.
+    """
+    least, most = bounds
+    if math.isfinite(least):
+        low = min(low, least)
+        return low, min(low + 1.08 * (high - low), max(most, high)) if high > low else low + 1.0
+    missing = max(0.0, LEAST_SPAN * max(abs(low), abs(high)) - (high - low)) / 2
+    shown = (max(0.0, low - missing) if low >= 0 else low - missing, high + missing)
+    room = 0.06 * (shown[1] - shown[0]) or 0.5
+    return shown[0] - room * (shown[0] != 0), shown[1] + room

@@ -12,7 +12,7 @@ from jaxtyping import Float, Num
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from train.figures.canvas import BLUE, GREY, ORANGE, PAGE_INCHES, chart, compact, panels
+from train.figures.canvas import BLUE, GREY, ORANGE, PAGE_INCHES, chart, compact, panels, value_limits
 
 RAW_POINTS = 600  # drawn per curve: more only blackens the panel
 UNIT_CHARACTERS = 24  # of one line along the value axis of a panel
@@ -48,8 +48,9 @@ class Curve:
 def curves(path: str | os.PathLike[str], series: Mapping[str, Curve], x_label: str = "step") -> pathlib.Path:
     """Draws a panel per quantity: values faintly, their running mean strongly, the range of seeds as a band.
 
-    The running mean is centred, over fewer points at both ends. The value axis shows all of it and the
-    central 99 % of the values, so that a rare spike leaves the panel instead of flattening it.
+    The running mean is centred, over fewer points at both ends. The value axis shows all of it, the start included,
+    and the central 99 % of the values, so that a rare spike leaves the panel instead of flattening it; it spans at
+    least a quarter of the largest value (`value_limits`), so that noise about a level looks like noise.
 
     Args:
       path: the PNG file to write.
@@ -109,8 +110,7 @@ def _scale_values(axes: Axes, values: np.ndarray, smooth: np.ndarray, curve: Cur
         axes.yaxis.set_major_locator(LogLocator(subs=(1,) if high > 100 * low else (1, 2, 5)))
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:
-        room = 0.06 * (high - low) or 0.5 * abs(high) or 0.5
-        axes.set_ylim(low - room, high + room)
+        axes.set_ylim(*value_limits(low, high))
     axes.yaxis.set_major_formatter(compact)
 
 

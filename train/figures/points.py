@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 
-from train.figures.canvas import BLUE, INK, PAGE_INCHES, chart, panels
+from train.figures.canvas import BLUE, INK, PAGE_INCHES, chart, panels, value_limits
 
 LETTER = 0.085  # inches: a letter of a name
 
@@ -23,6 +23,8 @@ class Point(NamedTuple):
 
 def points(path: str | os.PathLike[str], shown: Mapping[str, Mapping[str, Point]]) -> pathlib.Path:
     """Draws the panels side by side, the names at the left of the first, top to bottom in their order.
+
+    A panel's axis spans at least a quarter of its largest value (`value_limits`).
 
     Args:
       path: the PNG file to write.
@@ -55,3 +57,12 @@ def _draw(axes: Axes, panel: Mapping[str, Point]) -> None:
         if len(point.seeds) > 1:
             axes.plot(point.seeds, [place] * len(point.seeds), "|", color=INK, markersize=9, alpha=0.7)
     axes.set_ylim(len(panel) - 0.5, -0.5)
+    halves = [float(np.nan_to_num(point.half_width)) for point in panel.values()]
+    ends = [
+        point.value + sign * half
+        for point, half in zip(panel.values(), halves, strict=True)
+        for sign in (-1, 1)
+    ]
+    every = np.asarray([*ends, *(seed for point in panel.values() for seed in point.seeds)])
+    if (finite := every[np.isfinite(every)]).size:
+        axes.set_xlim(*value_limits(finite.min(), finite.max()))

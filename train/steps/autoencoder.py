@@ -142,5 +142,10 @@ class Autoencoder:
         """Codes from the prior."""
         return self._networks(state)("prior", self.prior.noise(key, size))
 
+    def use(self, state: AutoencoderState) -> PyTree:
+        """All of it on two examples: (mu, logvar) of black images, and decoded codes of the prior."""
+        codes = self.sample(state, jax.random.key(0), 2)
+        return self.encode(state, jnp.zeros((2, 64, 64, 3), jnp.uint8)), self.decode(state, codes)
+
     def _networks(self, state: AutoencoderState) -> Networks:
         return Networks(self.modules, state.params, state.collections, train=False)

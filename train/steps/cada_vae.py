@@ -25,6 +25,7 @@ from objectives.alignment import (
     self_reconstruction,
 )
 from objectives.elbo import kl_standard_normal
+from train.config import check_choices
 from train.devices import across_devices
 from train.errors import UserError
 from train.steps.amsgrad import amsgrad
@@ -94,6 +95,7 @@ class Weights(NamedTuple):
 
 def check(config: CADAVAEConfig) -> None:
     """Raises UserError for settings that no network or schedule can be made of."""
+    check_choices(config)
     for flag, hidden in (
         ("--model.image-hidden", config.image_hidden),
         ("--model.side-hidden", config.side_hidden),

@@ -4,7 +4,7 @@ The four variants of the paper by (`hidden`, `loss`): M1 (identity, square), M2 
 M4 (sigmoid, ce).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import flax.struct
@@ -15,11 +15,13 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from jaxmodels.cdae import CDAE, Corruption, HiddenActivation, corrupt
 from objectives.pointwise import PointwiseLoss, pointwise
+from train.config import check_choices
 from train.devices import across_devices
 from train.errors import UserError
 from train.item_shards import columns, top_k
 from train.steps.autoencoder import Metrics
 
+L2Form = Literal["used-rows", "all"]
 ACCUMULATOR = 1e-4
 """Initial sum of squared gradients of AdaGrad, as coded."""
 
@@ -48,7 +50,11 @@ class CDAEConfig:
     negatives: int = 5
     """Sampled items without a click per click; 0: all items, without sampling. If pairwise: per user."""
     l2: float = 0.01
-    """Weight of half the sum of squares of all parameters."""
+    """Weight lambda of half a sum of squares, by which the mean loss of a user is regularised."""
+    l2_form: L2Form = field(default="used-rows", metadata={"before": "all"})
+    """What is squared: the rows that a user's update uses, each as often as it does, as in the official code; or all
+    parameters at every update, as the paper writes it. On sparse data the second needs a far smaller lambda: a row
+    decays at every update, and few of them are on a user of its item."""
     optimiser: Literal["adam", "adagrad"] = "adam"
     """AdaGrad as in the official code, or Adam as for CDAE in the paper of Mult-VAE."""
     learning_rate: float = 1e-3
@@ -75,6 +81,7 @@ class Noise(NamedTuple):
 
 def check(config: CDAEConfig) -> None:
     """Raises UserError for settings that no network or loss can be made of."""
+    check_choices(config)
     if config.latent_dim < 1:
         raise UserError("--model.latent-dim", config.latent_dim, "is no size", "give at least 1")
     largest = 1 if config.corruption == "mask" else float("inf")
@@ -174,21 +181,55 @@ def loss(
     config: CDAEConfig,
     items: int | None = None,
 ) -> tuple[Float[Array, ""], Metrics]:
-    """The mean over users of sum_{i in O_u + S_u} l(x_ui, s_ui), + l2/2 ||theta||^2, and its terms."""
+    """The mean over users of sum_{i in O_u + S_u} l(x_ui, s_ui), + l2/2 times a sum of squares, and its terms."""
     corrupted = corrupt(x, noise.input, config.corruption, config.corruption_amount)
     scores = apply(params, corrupted, user, config)
     items = items or x.shape[1]
     if config.pairwise:
+        used = pair_rows(x, noise.negatives, config, items)
         rows = pairwise_loss(scores, x, noise.negatives, config, items)
     else:
-        counts = weights(x, noise.negatives, config, items)
-        rows = jnp.sum(counts * pointwise(scores, x, config.loss), axis=1)
-    terms = {
-        "reconstruction": jnp.mean(rows),
-        "l2": sum((jnp.sum(leaf**2) for leaf in jax.tree.leaves(params)), jnp.zeros(())),
-    }
-    total = terms["reconstruction"] + config.l2 / 2 * terms["l2"]
-    return total, {"loss": total, **terms}
+        used = weights(x, noise.negatives, config, items)
+        rows = jnp.sum(used * pointwise(scores, x, config.loss), axis=1)
+    match config.l2_form:
+        case "used-rows":
+            squares = squares_of_used_rows(params, corrupted, used, user, config)
+        case "all":
+            squares = sum((jnp.sum(leaf**2) for leaf in jax.tree.leaves(params)), jnp.zeros(()))
+    total = jnp.mean(rows) + config.l2 / 2 * squares
+    return total, {"loss": total, "reconstruction": jnp.mean(rows), "l2": squares}
+
+
+def squares_of_used_rows(
+    params: PyTree,
+    corrupted: Float[Array, "b items"],
+    used: Float[Array, "b items"],
+    user: Int[Array, " b"],
+    config: CDAEConfig,
+) -> Float[Array, ""]:
+    """The mean over users of the squared norms of the rows that the user's update uses, each as often as it does.
+
+    Those are b, V_u, W_j of every item left in the corrupted input, and W'_i and b'_i of every item in the loss, as
+    often as it was drawn. If tied, an item of both is one row, and counts in the loss alone, as in the official code,
+    which updates it once.
+
+    Args:
+      params: of the network.
+      corrupted: its input; an item that is 0 there is not used.
+      used: how often each item's output counts in the loss.
+      user: of each row.
+      config: which parameters there are.
+    """
+    out = jnp.mean(used, axis=0)
+    outputs = jnp.sum(params["inputs" if config.tied else "outputs"] ** 2, axis=1)
+    squares = jnp.sum(params["bias"] ** 2) + out @ (outputs + params["item_bias"] ** 2)
+    kept = corrupted != 0
+    if config.tied:
+        kept &= used == 0
+    squares += jnp.mean(kept, axis=0, dtype=out.dtype) @ jnp.sum(params["inputs"] ** 2, axis=1)
+    if config.user_node:
+        squares += jnp.mean(jnp.sum(params["users"][user] ** 2, axis=1))
+    return squares
 
 
 def weights(
@@ -219,6 +260,15 @@ def pairwise_loss(
     difference = scores[:, :, None] - columns(scores, negatives)[:, None]
     pair = (x[:, :, None] > 0) & (drawn >= 0)[:, None]
     return jnp.sum(pointwise(difference, jnp.ones_like(difference), config.loss), axis=(1, 2), where=pair)
+
+
+def pair_rows(
+    x: Float[Array, "b items"], uniform: Float[Array, "b items"], config: CDAEConfig, items: int
+) -> Float[Array, "b items"]:
+    """Which items are in a user's pairs: the clicks, and the items of S_u."""
+    drawn, _ = top_k(jnp.where(x > 0, -1.0, uniform), min(config.negatives, items), items)
+    real = jnp.arange(x.shape[1])[None] < items
+    return jnp.where((x > 0) | (real & (uniform >= drawn[:, -1:])), 1.0, 0.0)
 
 
 def apply(

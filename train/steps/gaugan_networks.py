@@ -18,6 +18,7 @@ from jaxmodels.patch_gan import MultiScaleDiscriminator, PatchDiscriminator
 from jaxmodels.pix2pixhd import Pix2PixHDGenerator
 from jaxmodels.spade import SPADEGenerator, SPADENorm, Style, Upsampling, latent_grid
 from objectives.adversarial import GANLoss
+from train.config import check_choices
 from train.errors import UserError
 from train.layout import Layout
 
@@ -196,6 +197,7 @@ def _variable(name: str, numbers: jax.Array, config: GauGANConfig) -> jax.Array:
 
 def check(config: GauGANConfig, layout: Layout) -> None:
     """Raises UserError for settings that no network can be made of, or that don't fit the images."""
+    check_choices(config)
     for name, least in (
         ("width", 2 if config.upsampling == "most" else 1),
         ("hidden", 1),

@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from jaxmodels.gru4rec import Cell, Embedding, GRU4Rec, Hidden, init_tables, input_table, zero_hidden
 from objectives import ranking
 from objectives.ranking import Reduction
+from train.config import check_choices
 from train.devices import across_devices
 from train.errors import UserError
 from train.steps.sparse_adagrad import Adagrad, adagrad_rows, adagrad_tree, init_adagrad
@@ -88,6 +89,8 @@ class GRU4RecState(flax.struct.PyTreeNode):
 
 def check(network: GRU4RecConfig, objective: RankingConfig, flag: str) -> None:
     """Raises UserError for settings that nothing can be trained with; `flag` is the objective's, like "--xe"."""
+    check_choices(network)
+    check_choices(objective, flag)
     sizes = [
         ("--model.layers", min(network.layers, default=0)),
         ("--model.embedding-dim", network.embedding_dim),

@@ -16,6 +16,7 @@ from jaxmodels.mult_vae import Decoder, DeterministicEncoder, Encoder, dropout, 
 from jaxmodels.vae import reparameterise
 from objectives.elbo import kl_standard_normal
 from objectives.likelihood import gaussian, logistic, multinomial
+from train.config import check_choices
 from train.devices import across_devices
 from train.errors import UserError
 from train.item_shards import log_normaliser
@@ -47,7 +48,8 @@ class MultVAEConfig:
     """Largest weight of the KL term; below 1 the VAE is partially regularised (PR)."""
     anneal_steps: int = 200_000
     """Updates in which beta would rise linearly from 0 to 1; it stops at its largest value. 0: so many that it gets
-    there after 85 % of all updates, as it does in the published run."""
+    there after 85 % of all updates, as it does in the published run; `anneal_steps` says how many. 1: no annealing
+    but in the first update."""
     l2: float = 0.0
     """Weight of the sum of squares of all weight matrices. It is a term of the loss, not decoupled weight decay."""
     learning_rate: float = 1e-3
@@ -72,6 +74,7 @@ class Noise(NamedTuple):
 
 def check(config: MultVAEConfig) -> None:
     """Raises UserError for settings that no network or loss can be made of."""
+    check_choices(config)
     if config.latent_dim < 1:
         raise UserError("--model.latent-dim", config.latent_dim, "is no size", "give at least 1")
     if min(config.hidden, default=1) < 1:
@@ -95,7 +98,7 @@ def check(config: MultVAEConfig) -> None:
 def anneal_steps(config: MultVAEConfig, updates: int) -> int:
     """The length of the annealing for a run of `updates`: that of the settings, or for 0 the published one rescaled.
 
-    An experiment puts it into the settings before it trains: with 0 `beta_at` has the largest beta from the start.
+    It has to be in the settings before training: how long a run is, an update can't know.
     """
     if config.anneal_steps or not config.beta:
         return config.anneal_steps
@@ -155,9 +158,16 @@ def draw_noise(key: jax.Array, shape: tuple[int, ...], config: MultVAEConfig) ->
 
 
 def beta_at(step: Int[Array, ""] | int, config: MultVAEConfig) -> Float[Array, ""]:
-    """min(beta, t / anneal_steps) with t updates done; constant for anneal_steps = 0, as coded. 0 for Mult-DAE."""
-    if config.kind == "dae" or not config.anneal_steps:
-        return jnp.float32(config.beta if config.kind == "vae" else 0.0)
+    """min(beta, t / anneal_steps) with t updates done; 0 for Mult-DAE.
+
+    Raises:
+      UserError: the length of the annealing depends on that of the run, and was not put in.
+    """
+    if config.kind == "dae" or not config.beta:
+        return jnp.float32(0.0)
+    if not config.anneal_steps:
+        problem, remedy = "depends on how long the run is", "replace it by anneal_steps(config, updates)"
+        raise UserError("anneal_steps", 0, problem, remedy)
     return jnp.minimum(config.beta, jnp.asarray(step, jnp.float32) / config.anneal_steps)
 
 

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from jaxmodels.visual_recommenders import BPRMF, VBPR, Catalogue, DeepStyle, ItemVectors, PairwiseRecommender
 from objectives.ranking import bpr_pairs
+from train.config import check_choices
 from train.devices import across_devices
 from train.errors import UserError
 from train.steps.autoencoder import Metrics
@@ -79,6 +80,7 @@ class RecommenderState(flax.struct.PyTreeNode):
 
 def check(config: VisualConfig) -> None:
     """Raises UserError for settings that no model or update can be made of."""
+    check_choices(config)
     for flag, size in (
         ("--model.factors", config.factors),
         ("--model.visual-factors", config.visual_factors),

@@ -38,7 +38,7 @@ def test_validation_is_the_mean_auc_of_the_kept_records(data):
     what = task(VisualConfig(kind="deepstyle", factors=4, visual_factors=2), data, "strict")
     state = jax.jit(what.init)(jax.random.key(0))
     batch = jax.tree.map(lambda a: a[0], validation_batch(data))
-    loss = jax.jit(what.eval_step)(state, batch, jax.random.key(1))["loss"]
+    auc = jax.jit(what.eval_step)(state, batch, jax.random.key(1))["AUC"]
     params, seen = jax.device_get(state.params), catalogue(data)
     style = seen.features @ params["E"] - params["l_c"][data.categories[:, 0]]
     scores = params["p_u"] @ (np.asarray(style) + params["q_i"]).T
@@ -46,4 +46,4 @@ def test_validation_is_the_mean_auc_of_the_kept_records(data):
     for user, (item,) in enumerate(data.validation):
         unseen = np.setdiff1d(np.arange(20), data.known()[[user]].indices)
         expected.append(np.mean(scores[user, unseen] < scores[user, item]))
-    np.testing.assert_allclose(-loss, np.mean(expected), rtol=1e-5)
+    np.testing.assert_allclose(auc, np.mean(expected), rtol=1e-5)

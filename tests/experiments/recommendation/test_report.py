@@ -4,7 +4,16 @@ import math
 import numpy as np
 import pytest
 
-from experiments.recommendation.report import About, Ranked, comparison, numbers, write_everything
+from experiments.recommendation.report import (
+    About,
+    Published,
+    Ranked,
+    comparison,
+    headline,
+    numbers,
+    published_table,
+    write_everything,
+)
 from train.metrics.intervals import mean_interval
 from train.report import Section
 from train.run_directory import create_run
@@ -18,20 +27,28 @@ MODELS = (
 
 
 def test_intervals_over_users_and_over_seeds():
-    table = comparison("title", MODELS, ["ndcg@10"], {"paper": {"ndcg@10": 0.4, "other": 1.0}})
-    assert table.columns == ["", "ndcg@10", "ndcg@10, seeds", "notes"]
-    baseline, model, paper = table.rows
-    for cell, values in ((model[1], [0.4, 0.5, 0.3]), (model[2], [1.0 / 3, 1.4 / 3])):
+    users, seeds = comparison("title", MODELS, ["ndcg@10"])
+    assert users.columns == seeds.columns == ["", "ndcg@10"]
+    assert users.remarks == ["baseline: k 20."]
+    (_, model), (row,) = users.rows, seeds.rows
+    for cell, values in ((model[1], [0.4, 0.5, 0.3]), (row[1], [1.0 / 3, 1.4 / 3])):
         mean, half = mean_interval(np.array(values))
         assert isinstance(cell, Interval) and cell.n == len(values)
         np.testing.assert_allclose([cell.mean, cell.half_width], [mean, half], rtol=1e-9)
-    assert isinstance(baseline[2], float) and math.isnan(baseline[2]) and baseline[3] == "k 20"
-    assert paper[:2] == ["paper", 0.4]
+    assert row[0] == "model"
 
 
-def test_one_seed_has_no_column_of_seeds():
-    table = comparison("title", MODELS[:1], ["ndcg@10"], case="prediction")
-    assert table.columns == ["", "ndcg@10", "notes"] and "over predictions" in table.note
+def test_one_seed_has_no_table_of_seeds():
+    (table,) = comparison("title", MODELS[:1], ["ndcg@10"], case="prediction")
+    assert "over predictions" in table.note
+
+
+def test_published_numbers_are_set_apart_with_their_data_in_every_row():
+    published = {name: Published("the paper", "ML-20M", {"ndcg@10": 0.4, "other": 1.0}) for name in "ab"}
+    table = published_table(published, ["ndcg@10", "recall"])
+    assert table.apart and "ML-20M" in table.caption
+    assert [row[:4] for row in table.rows] == [[name, "ML-20M", "the paper", 0.4] for name in "ab"]
+    assert all(isinstance(row[4], float) and math.isnan(row[4]) for row in table.rows)
 
 
 def test_models_are_compared_on_the_same_cases():
@@ -59,3 +76,36 @@ def test_what_no_case_defines_is_none():
     found = json.loads(json.dumps(numbers([model]), allow_nan=False))["model"]
     assert found["tail"] == {"mean": None, "half_width": None, "cases": 0, "seeds": [None, None]}
     assert found["head"] == {"mean": None, "half_width": None, "cases": 0, "seeds": [0.5, None]}
+
+
+def of(name, values, baseline=False):
+    return Ranked(name, {"m": np.asarray(values, float)}, baseline=baseline)
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        (
+            [[0.1, 0.2, 0.3]],
+            "No trained model is better than a baseline: m of trained 0, the best, is 0.2000",
+        ),
+        ([[0.3, 0.4, 0.5]], "No trained model is better"),  # as good is not better
+        ([[0.1, 0.2, 0.3], [0.2, 0.3, 0.3]], "m of trained 1, the best"),
+        ([[0.9, 0.1, 0.3]], "The best trained model can't be told from a baseline: m of trained 0 is 0.4333"),
+        ([[0.5, 0.61, 0.7]], None),
+    ],
+)
+def test_a_headline_says_where_a_baseline_is_as_good(models, said):
+    every = [of("KNN", [[0.3, 0.4, 0.5]], True), of("pop", [[0.0, 0.1, 0.0]], True)]
+    every += [of(f"trained {n}", [values]) for n, values in enumerate(models)]
+    found = headline(every, "m")
+    assert len(found) == (1 if said is None else 2)
+    assert said is None or (said in found[0] and "KNN" in found[0])
+    assert found[-1].startswith("Highest m: ")
+
+
+def test_a_headline_without_baselines_or_without_models():
+    one = of("one", [[0.3, NAN]])
+    assert (
+        headline([one], "m") == headline([of("one", [[0.3, NAN]], True)], "m") == ["Highest m: one, 0.3000."]
+    )

@@ -1,6 +1,7 @@
 import os
 import pathlib
 import resource
+import tempfile
 
 import numpy as np
 import pytest
@@ -146,3 +147,13 @@ def test_an_interrupted_reading_leaves_nothing_behind(origin, tmp_path, error):
     with pytest.raises(type(error)):
         cache.load(Table(origin, IMAGES.shape, 2, blocks), tmp_path / "cache")
     assert contents(tmp_path / "cache") == []
+
+
+def test_without_a_home_folder_the_cache_is_a_temporary_folder(monkeypatch):
+    assert cache.place(pathlib.Path("/a/b")) == pathlib.Path("/a/b")
+
+    def unknown(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(pathlib.Path, "expanduser", unknown)
+    assert cache.place(pathlib.Path("~/.cache/jaxmodels")).parent == pathlib.Path(tempfile.gettempdir())

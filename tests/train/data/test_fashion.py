@@ -177,8 +177,8 @@ def test_files_that_are_none(tmp_path):
     np.savez(tmp_path / "objects.npz", **{**fields(), "feat": np.array([{}], object)})
     for name, problem in (
         ("missing", "no such file"),
-        ("text", "can't be read"),
-        ("objects", "can't be read"),
+        ("text", "not a readable npz file"),
+        ("objects", "feat holds Python objects, which are never read"),
     ):
         with pytest.raises(UserError, match=problem):
             read_npz(tmp_path / f"{name}.npz")

@@ -120,7 +120,7 @@ def test_too_little_is_one_clear_error(call, expected):
 
 def test_bad_split_files_are_named(tmp_path):
     path = tmp_path / "split.npz"
-    with pytest.raises(UserError, match=r"split\.npz.*no readable"):
+    with pytest.raises(UserError, match=r"split\.npz.*not a readable"):
         read_split(path, "weak")
     np.savez(path, train=np.zeros((3, 2), int), item_ids=np.arange(2))
     with pytest.raises(UserError, match="no array 'test'"):
@@ -133,7 +133,7 @@ def test_bad_split_files_are_named(tmp_path):
         read_split(path, "weak")
     with path.open("wb") as file:
         np.save(file, np.zeros(3))
-    with pytest.raises(UserError, match=r"split\.npz.*no readable"):
+    with pytest.raises(UserError, match=r"split\.npz.*not a readable"):
         read_split(path, "weak")
 
 
@@ -167,4 +167,34 @@ def test_parts_that_tell_what_is_tested_are_refused(changed, expected, tmp_path)
 def test_weak_parts_share_no_pair(tmp_path):
     np.savez(tmp_path / "split.npz", train=[[0, 0], [0, 1]], test=[[0, 1]], item_ids=np.arange(2))
     with pytest.raises(UserError, match=r"split\.npz: 'train' and 'test' share 1 pairs"):
+        read_split(tmp_path / "split.npz", "weak")
+
+
+def test_a_split_brings_its_own_validation_part(tmp_path):
+    """It chooses as it is, and what is tested learns from it too; without it one is drawn, as before."""
+    parts = {"train": [[0, 0], [0, 3], [1, 1]], "validation": [[0, 1], [1, 0]], "test": [[0, 2], [1, 2]]}
+    np.savez(tmp_path / "split.npz", **parts, item_ids=np.arange(4))
+    split, _ = read_split(tmp_path / "split.npz", "weak")
+    np.testing.assert_array_equal(split.train.toarray(), [[1, 0, 0, 1], [0, 1, 0, 0]])
+    np.testing.assert_array_equal(split.validation.held.toarray(), [[0, 1, 0, 0], [1, 0, 0, 0]])
+    np.testing.assert_array_equal(split.validation.given.toarray(), split.train.toarray())
+    assert split.final is not None
+    np.testing.assert_array_equal(split.final.toarray(), [[1, 1, 0, 1], [1, 1, 0, 0]])
+    np.testing.assert_array_equal(split.test.given.toarray(), split.final.toarray())
+    np.testing.assert_array_equal(split.test.held.toarray(), [[0, 0, 1, 0], [0, 0, 1, 0]])
+
+
+@pytest.mark.parametrize(
+    ("validation", "expected"),
+    [
+        ([[0, 0]], "'validation' and 'train' share 1 pairs"),
+        ([[0, 2]], "'validation' and 'test' share 1 pairs"),
+        ([[0, 9]], "'validation' is int64"),
+        ([[0.5, 1]], "'validation' is float64"),
+    ],
+)
+def test_a_validation_part_that_tells_or_does_not_fit(validation, expected, tmp_path):
+    parts = {"train": [[0, 0], [0, 3], [1, 1]], "validation": validation, "test": [[0, 2], [1, 2]]}
+    np.savez(tmp_path / "split.npz", **parts, item_ids=np.arange(4))
+    with pytest.raises(UserError, match=expected):
         read_split(tmp_path / "split.npz", "weak")

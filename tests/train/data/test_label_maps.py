@@ -1,74 +1,12 @@
-"""Decoding of indices and photos, unknown pixels, remap tables; each mistake by name."""
-
-import io
-import json
+"""Unknown pixels and remap tables; each mistake by name."""
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from train.data.label_maps import (
-    ClassTable,
-    Encoded,
-    UnreadableError,
-    minus_one,
-    read_indices,
-    read_photo,
-    read_remap,
-)
+from train.data.label_maps import ClassTable, minus_one
 from train.errors import UserError
 
 VALUES = np.array([[0, 1], [2, 255]])
-
-
-def encoded(image: Image.Image, kind: str = "PNG") -> Encoded:
-    stream = io.BytesIO()
-    image.save(stream, kind)
-    return Encoded("x.png", stream.getvalue())
-
-
-def indices(image: Image.Image, kind: str = "PNG") -> np.ndarray:
-    return read_indices(encoded(image, kind), "--data.labels")
-
-
-@pytest.mark.parametrize(("dtype", "kind"), [(np.uint8, "PNG"), (np.uint16, "PNG"), (np.int32, "TIFF")])
-def test_bits(dtype, kind):
-    values = np.minimum(np.array([[0, 1, 255], [256, 40_000, 70_000]]), np.iinfo(dtype).max).astype(dtype)
-    found = indices(Image.fromarray(values), kind)
-    assert found.dtype == np.int32
-    np.testing.assert_array_equal(found, values)
-
-
-def test_a_palette_image_is_its_indices_and_one_bit_is_0_and_1():
-    palette = Image.fromarray(VALUES.astype(np.uint8), "L").convert("L")
-    palette.putpalette(np.random.default_rng(0).integers(0, 256, 768).tolist())
-    assert palette.mode == "P"
-    np.testing.assert_array_equal(indices(palette), VALUES)
-    np.testing.assert_array_equal(indices(Image.fromarray(VALUES > 1)), VALUES > 1)
-
-
-def test_photos_become_rgb(tmp_path):
-    for mode in ("L", "RGBA", "CMYK"):
-        path = tmp_path / f"{mode}.tif"
-        Image.new(mode, (3, 2)).save(path)
-        photo = read_photo(Encoded(str(path), path))
-        assert photo.mode == "RGB" and photo.size == (3, 2)
-
-
-def test_colours_are_no_classes():
-    with pytest.raises(UserError, match=r"--data.labels = x.png: .*colour image \(RGB\).*palette"):
-        indices(Image.new("RGB", (2, 2)))
-
-
-@pytest.mark.parametrize("damage", ["cut", "text", "empty", "missing"])
-def test_what_cannot_be_read(tmp_path, damage):
-    path = tmp_path / "x.jpg"
-    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
-    Image.fromarray(noise).save(path)
-    content = {"cut": path.read_bytes()[:2000], "text": b"no image", "empty": b""}.get(damage)
-    path.unlink() if content is None else path.write_bytes(content)
-    with pytest.raises(UnreadableError, match=r"x.jpg: ."):
-        read_photo(Encoded("x.jpg", path))
 
 
 def test_unknown_pixels():
@@ -98,38 +36,3 @@ def test_ade20k_counts_from_one():
     np.testing.assert_array_equal(table.to_classes(np.array([[0, 1, 150, 255]]), "x"), [[150, 0, 149, 150]])
     with pytest.raises(UserError, match="151"):
         table.to_classes(np.array([[151]]), "x")
-
-
-def test_remap_tables(tmp_path):
-    (tmp_path / "a.json").write_text(json.dumps({"7": 0, "8": 1, "0": "unknown"}))
-    (tmp_path / "a.csv").write_text("7,0\n8, 1\n\n0,unknown\n")
-    for name in ("a.json", "a.csv"):
-        remap = read_remap(tmp_path / name, 2, True)
-        assert remap == {7: 0, 8: 1, 0: None}
-        table = ClassTable.make(2, True, remap)
-        np.testing.assert_array_equal(table.to_classes(np.array([[7, 8, 0, 255]]), "x"), [[0, 1, 2, 2]])
-        with pytest.raises(UserError, match="value 1,"):  # what the table doesn't list is no class
-            table.to_classes(np.array([[1]]), "x")
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "message"),
-    [
-        ("a.json", "{", "can't be read"),
-        ("a.json", "[1, 2]", "can't be read"),
-        ("a.csv", "1,2,3", "can't be read"),
-        ("a.csv", "x,1", "'x' is no value"),
-        ("a.csv", "70000,1", "'70000' is no value"),
-        ("a.csv", "1,2", "1 becomes '2'; .*class from 0 to 1"),
-        ("a.csv", "1,unknown", "unknown needs --data.dont-care True"),
-    ],
-)
-def test_bad_remap_tables(tmp_path, name, text, message):
-    (tmp_path / name).write_text(text)
-    with pytest.raises(UserError, match=message):
-        read_remap(tmp_path / name, 2, False)
-
-
-def test_missing_remap_table(tmp_path):
-    with pytest.raises(UserError, match=r"--data.remap"):
-        read_remap(tmp_path / "none.json", 2, False)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.train.data.layout_files import write_folders, write_pack
-from train.data.label_maps import read_indices, read_photo
+from train.data.image_files import read_indices, read_photo
 from train.data.label_packs import open_pack
 from train.errors import UserError
 
@@ -36,7 +36,7 @@ def test_instances_and_class_names_may_be_absent(folders, tmp_path):
         ({"image_jpeg_offsets": np.array([0, 5])}, "image_jpeg_bytes and image_jpeg_offsets do not hold one"),
         ({"label_png_offsets": np.array([0, 9, 3, 10**6])}, "label_png_bytes"),
         ({"names": np.array(["a"])}, "for each of 1 names"),
-        ({"names": np.array([{}], dtype=object)}, "not a readable pack"),
+        ({"names": np.array([{}], dtype=object)}, "not a readable npz file"),
     ],
 )
 def test_inconsistent_packs(folders, tmp_path, more, message):
@@ -47,8 +47,12 @@ def test_inconsistent_packs(folders, tmp_path, more, message):
 def test_no_pack(tmp_path):
     (tmp_path / "text.npz").write_text("no zip")
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
-    for name in ("text.npz", "other.npz", "missing.npz"):
-        with pytest.raises(UserError, match=f"--data.test-path = .*{name}: not a readable pack"):
+    for name, problem in (
+        ("text.npz", "not a readable npz"),
+        ("other.npz", "has no array 'label_png_bytes' .it holds x"),
+        ("missing.npz", "not a readable npz"),
+    ):
+        with pytest.raises(UserError, match=f"--data.test-path = .*{name}: {problem}"):
             open_pack(tmp_path / name, "--data.test-path")
 
 

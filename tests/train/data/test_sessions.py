@@ -54,9 +54,17 @@ def test_whole_numbers_stay_numbers_and_npz_has_four_columns(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("Session,ItemId,Time\n1,2,3\n", ("--data.session-column", "SessionId", "log.csv")),
-        ("SessionId,Item,Time\n1,2,3\n", ("--data.item-column", "ItemId")),
-        ("SessionId,ItemId,Date\n1,2,3\n", ("--data.time-column", "Time")),
+        ("Session,ItemId,Time\n1,2,3\n", ("sessions by --data.session-column", "SessionId", "log.csv")),
+        ("SessionId,Item,Time\n1,2,3\n", ("items by --data.item-column", "ItemId")),
+        ("SessionId,ItemId,Date\n1,2,3\n", ("times by --data.time-column", "Time", "--data.layout")),
+        ("1,2014-04-07T10:51:09.277Z,3,0\n", ("first line is not a header", "--data.layout yoochoose")),
+        ("SessionId,ItemId,Time\n1,2,07/04/2014\n", ("nor is any other", "2014-04-07T10:51:09Z")),
+        ("SessionId,ItemId,Time\n1,2,3\n1,2,2014-04-07\n", ("line 3", "as those before it are")),
+        ("SessionId,ItemId,Time\n1,2,2014-04-07\n1,2,3\n", ("line 3", "'3'", "mend or remove")),
+        ("SessionId,ItemId,Time\n1,2,2014-04-31\n1,2,2014-04-30\n", ("line 2", "2014-04-31")),
+        ("SessionId,ItemId,Time\n1,2,20140407\n1,2,20140408\n", ("look like days", "seconds")),
+        ("SessionId,ItemId,Time\n1,2,0\n1,2,15552000000\n1,2,3\n", ("years", "in seconds")),
+        ("SessionId,ItemId,Time\n1,2,1e25\n", ("log.csv", "nanoseconds")),
         ("SessionId,ItemId,Time\n1,2,yesterday\n", ("log.csv", "yesterday")),
         ("SessionId,ItemId,Time\n1,2,nan\n", ("log.csv", "finite")),
         ("SessionId,ItemId,Time\n", ("log.csv", "no event")),
@@ -68,6 +76,59 @@ def test_a_bad_file_is_one_clear_error(tmp_path, text, words):
         read_log("csv", write(tmp_path / "log.csv", text), COLUMNS)
     for word in words:
         assert word in str(error.value)
+
+
+PUBLISHED = {
+    "yoochoose": "7,2014-04-07T10:51:09.277Z,214536502,0\n7,2014-04-07T10:54:09.868Z,214536500,S\n",
+    "diginetica": "sessionId;userId;itemId;timeframe;eventdate\n"
+    "7;NA;214536502;39069277;2014-04-07\n7;NA;214536500;39249868;2014-04-07\n",
+}
+PUBLISHED["diginetica, newer"] = PUBLISHED["diginetica"].replace(
+    "sessionId;userId;itemId", "session_id;x;item_id"
+)
+WANTED = [1396867869.277, 1396868049.868]
+
+
+@pytest.mark.parametrize("form", PUBLISHED)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_logs_as_they_were_published(form, end, tmp_path):
+    (tmp_path / "log.dat").write_bytes(PUBLISHED[form].replace("\n", end).encode())
+    log, counts = read_log("csv", tmp_path / "log.dat", COLUMNS, layout=form.split(",")[0])
+    np.testing.assert_allclose(log.time, WANTED, rtol=0, atol=1e-3)
+    np.testing.assert_array_equal(log.item, [214536502, 214536500])
+    assert log.session[0] == log.session[1] and counts == {
+        "events read": 2,
+        "events without session or item, left out": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("layout", "text", "words"),
+    [
+        ("yoochoose", PUBLISHED["diginetica"], ("row 1 has 1 fields, not 4",)),
+        ("yoochoose", "1,2014-04-07T10:51:09.277Z,214536502,12462,1\n", ("row 1 has 5 fields, not 4",)),
+        ("diginetica", PUBLISHED["yoochoose"], ("session_id", "--data.layout yoochoose")),
+        ("diginetica", "session_id;item_id;timeframe\n1;2;3\n", ("no column 'eventdate'",)),
+        ("diginetica", "session_id;item_id;timeframe;eventdate\n1;2;x;2016-05-09\n", ("'timeframe' 'x'",)),
+        ("diginetica", "session_id;item_id;timeframe;eventdate\n1;2;3;May 9\n", ("'eventdate' 'May 9'",)),
+    ],
+)
+def test_a_log_of_another_layout_is_one_clear_error(layout, text, words, tmp_path):
+    with pytest.raises(UserError) as error:
+        read_log("csv", write(tmp_path / "log.csv", text), COLUMNS, layout=layout, field="--data.test")
+    for word in ("--data.test = ", *words):
+        assert word in str(error.value)
+
+
+def test_smaller_units_are_converted_and_counted(tmp_path):
+    rows = "SessionId,ItemId,Time\n1,2,1396867869277\n1,3,1396868049868\n"
+    log, counts = read_log("csv", write(tmp_path / "log.csv", rows), COLUMNS)
+    np.testing.assert_allclose(log.time, WANTED, rtol=0, atol=1e-3)
+    assert counts["times in milliseconds, converted"] == 2
+    np.savez(tmp_path / "log.npz", rows=np.array([[1, 2, 0, 1396867869277000], [1, 3, 0, 1396868049868000]]))
+    log, counts = read_log("npz", tmp_path / "log.npz", COLUMNS, "rows")
+    np.testing.assert_allclose(log.time, WANTED, rtol=0, atol=1e-3)
+    assert counts["times in microseconds, converted"] == 2
 
 
 def test_events_without_an_identifier_are_left_out_and_counted(tmp_path):

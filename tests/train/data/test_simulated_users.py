@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from train.data.simulated_users import LEAST_ITEMS, simulated_users
+from train.data.simulated_users import LEAST_ITEMS, NAME, simulated_users
 
 
 @pytest.fixture(scope="module")
@@ -33,3 +33,15 @@ def test_popularity_is_skewed_and_tastes_are_shared(events):
     together, independent = x.T @ x, np.outer(x.sum(0), x.sum(0)) / 300
     off = ~np.eye(200, dtype=bool) & (independent > 5)
     assert (together[off] / independent[off]).std() > 0.3
+
+
+def test_popularity_says_less_of_narrow_tastes(events):
+    """The most popular tenth of the items has a smaller share of the events, and the name says what they are."""
+
+    def share(population):
+        found = simulated_users(300, 200, seed=3, population=population)
+        counts = np.sort(np.bincount(found.item, minlength=200))[::-1]
+        return counts[:20].sum() / counts.sum(), found.name
+
+    broad, narrow = share("broad"), share("narrow")
+    assert narrow[0] < broad[0] and broad[1] == NAME == events.name and narrow[1] == f"{NAME}-narrow"

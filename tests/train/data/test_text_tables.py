@@ -5,14 +5,15 @@ import pytest
 
 from train.data import text_tables
 from train.data.ratings import read_csv
-from train.data.text_tables import Columns, read_text
+from train.data.table_files import TableFile
+from train.data.text_tables import Columns, Header, read_text
 
 LINES = ("10::7::5::30", "2::7::3.5::10", "10::3::4::20")
 
 
 def table(path):
     path.write_text("\n".join(LINES) + "\n")
-    return text_tables._Table(path, Columns(*"abcd"), "::", tuple("abcd"), 0)
+    return text_tables._Table(TableFile(path), Columns(*"abcd"), Header(tuple("abcd"), "::"))
 
 
 def test_both_ways_agree(tmp_path):
@@ -37,7 +38,7 @@ def test_blocks_are_put_together(tmp_path, monkeypatch):
 def test_ids_too_large_for_a_float_stay_apart(tmp_path):
     path = tmp_path / "events.csv"
     path.write_text("user,item\n9007199254740993,1\n9007199254740992,1\n")
-    user, _, rating, time = read_text(path, Columns(), ",", None)
+    user, _, rating, time = read_text(TableFile(path), Columns())
     assert [user[1][code] for code in user[0]] == ["9007199254740993", "9007199254740992"]
     assert rating is None and time is None
 
@@ -56,7 +57,7 @@ def test_numbers_of_any_form_beside_whole_ids_are_read_at_once(tmp_path):
     path.write_text('07.5,"1", -2\r\n1e3,0,30\r\n')
     columns = Columns("user", "item", "rating")
     events = text_tables._read_whole_numbers(
-        text_tables._Table(path, columns, ",", ("rating", "user", "item"), 0)
+        text_tables._Table(TableFile(path), columns, Header(("rating", "user", "item"), ","))
     )
     assert events is not None and events.user[1] == ["0", "1"] and events.item[1] == ["-2", "30"]
     np.testing.assert_array_equal(events.rating, [7.5, 1000])

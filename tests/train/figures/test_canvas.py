@@ -1,11 +1,15 @@
 """The sheet that charts are drawn on."""
 
+import math
+
 import matplotlib
 import numpy as np
 import pytest
 from PIL import Image
 
-from train.figures.canvas import ORANGE, chart, compact, panels
+from train.figures.canvas import ORANGE, chart, compact, panels, value_limits
+
+FREE = (-math.inf, math.inf)
 
 
 @pytest.mark.parametrize(
@@ -40,3 +44,24 @@ def test_panels_are_counted_row_by_row(tmp_path):
         axes = panels(figure, 2, 2, 3)
     places = [panel.get_subplotspec() for panel in axes]
     assert [(place.rowspan.start, place.colspan.start) for place in places] == [(0, 0), (0, 1), (1, 0)]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "bounds", "covers"),
+    [
+        (100.0, 101.0, FREE, 25),  # noise about a level takes a small part of the panel
+        (0.012, 0.013, (0.0, 1.0), 0.012),  # a share begins at 0
+        (-0.29, -0.28, FREE, 0.07),
+        (0.0, 5.0, FREE, 5.0),
+        (7.0, 7.0, FREE, 1.7),
+        (0.0, 0.0, FREE, 0.1),
+        (0.0, 0.0, (0.0, 1.0), 0.1),
+        (0.2, 1.0, (0.0, 1.0), 1.0),
+        (-1.0, 3.0, (0.0, math.inf), 4.0),  # what should not be is shown all the same
+    ],
+)
+def test_an_axis_shows_the_values_and_does_not_blow_noise_up(low, high, bounds, covers):
+    bottom, top = value_limits(low, high, bounds)
+    assert bottom <= low <= high <= top and top - bottom >= covers * 0.99
+    assert bottom >= 0 or low < 0
+    assert top <= 1 or bounds[1] != 1

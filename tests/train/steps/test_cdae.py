@@ -15,6 +15,7 @@ from train.errors import UserError
 from train.item_shards import multi_hot, pad_items, partition
 from train.steps import cdae
 from train.steps.cdae import CDAEConfig, Noise
+from train.steps.cdae_sequential import sequential_user_step
 
 USERS, ITEMS = 6, 10
 CONFIG = CDAEConfig(latent_dim=3, learning_rate=0.1, l2=1e-3)
@@ -48,10 +49,12 @@ def params_of(config, seed=0):
     return {name: jnp.asarray(rng.standard_normal(leaf.shape), jnp.float32) for name, leaf in shapes.items()}
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_loss_is_a_sum_over_clicks_and_negatives(case):
+@pytest.mark.parametrize(
+    ("case", "form"), [*((case, "used-rows") for case in CASES), ("M3", "all"), ("pairs", "all")]
+)
+def test_loss_is_a_sum_over_clicks_and_negatives(case, form):
     """And with two padded items, which take no part, everything but the padding stays as it is."""
-    config = replace(CONFIG, **CASES[case])
+    config = replace(CONFIG, **CASES[case], l2_form=form)
     params = params_of(config)
 
     @jax.jit
@@ -60,9 +63,11 @@ def test_loss_is_a_sum_over_clicks_and_negatives(case):
         return cdae.loss(params, x, USER, noise, config, ITEMS)
 
     (value, metrics), gradient = loss(params, X, NOISE)
-    squares = sum(np.sum(np.float64(leaf) ** 2) for leaf in params.values())
-    rows = loop(params, config)
+    rows, squares = loop(params, config)
+    if form == "all":
+        squares = sum(np.sum(np.float64(leaf) ** 2) for leaf in params.values())
     np.testing.assert_allclose(metrics["reconstruction"], np.mean(rows), rtol=1e-5)
+    np.testing.assert_allclose(metrics["l2"], squares, rtol=1e-5)
     np.testing.assert_allclose(value, np.mean(rows) + 0.0005 * squares, rtol=1e-5)
 
     (padded_value, _), padded = loss(*pad_items((params, X, NOISE), ITEMS, 12))
@@ -71,8 +76,8 @@ def test_loss_is_a_sum_over_clicks_and_negatives(case):
 
 
 def loop(params, config):
-    """Per user, in float64."""
-    p, rows = {name: np.float64(leaf) for name, leaf in params.items()}, []
+    """The loss of each user, and the mean over users of the squares of the rows in use, in float64."""
+    p, rows, squares = {name: np.float64(leaf) for name, leaf in params.items()}, [], 0.0
     h = {"identity": lambda a: a, "sigmoid": lambda a: 1 / (1 + np.exp(-a)), "tanh": np.tanh}[config.hidden]
     loss = LOSSES[config.loss]
     for u in range(USERS):
@@ -85,14 +90,63 @@ def loop(params, config):
         z = h(inputs @ p["inputs"] + (p["users"][u] if config.user_node else 0) + p["bias"])
         s = p["inputs" if config.tied else "outputs"] @ z + p["item_bias"]
         clicks, others = np.flatnonzero(x), np.flatnonzero(x == 0)
+        read = set(np.flatnonzero(inputs))
+        squares += np.sum(p["bias"] ** 2) + (np.sum(p["users"][u] ** 2) if config.user_node else 0)
+
+        def row(i, p=p):
+            return np.sum(p["inputs" if config.tied else "outputs"][i] ** 2) + p["item_bias"][i] ** 2
+
         if config.pairwise:
             drawn = others[np.argsort(-uniform[others])][: config.negatives]
             rows.append(sum(loss(1, s[i] - s[j]) for i, j in itertools.product(clicks, drawn)))
+            squares += sum(row(i) for i in (*clicks, *drawn)) + sum(np.sum(p["inputs"][i] ** 2) for i in read)
             continue
         rate = config.negatives * len(clicks) / len(others)
         times = {j: np.floor(rate + uniform[j]) if config.negatives else 1 for j in others}
         rows.append(sum(loss(1, s[i]) for i in clicks) + sum(times[j] * loss(-1, s[j]) for j in others))
-    return rows
+        squares += sum(row(i) for i in clicks) + sum(times[j] * row(j) for j in others)
+        in_loss = {*clicks, *(j for j in others if times[j])} if config.tied else set()
+        squares += sum(np.sum(p["inputs"][i] ** 2) for i in read - in_loss)
+    return rows, squares / USERS
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_small_update_of_one_user_is_the_official_one(tied):
+    """With steps so small that no row sees what another one changed, the gradient is the official update's."""
+    config = replace(
+        CONFIG, tied=tied, negatives=3, corruption_amount=0.4, l2=0.3, learning_rate=10, adagrad_beta=1e4
+    )
+    params, x = params_of(config), X[:1]
+    noise = Noise(NOISE.input[:1], NOISE.negatives[:1])
+    counts = np.asarray(cdae.weights(x, noise.negatives, config, ITEMS)[0], int)
+    positives = np.flatnonzero(x[0])
+    negatives = np.repeat(np.arange(ITEMS), np.where(np.asarray(x[0]) > 0, 0, counts))
+    kept = np.asarray(noise.input[0] >= 0.4)[positives]
+    assert kept.any() and not kept.all() and len(negatives) > len(set(negatives))
+    zeros = {name: jnp.full_like(leaf, cdae.ACCUMULATOR) for name, leaf in params.items()}
+    after, _ = jax.jit(sequential_user_step, static_argnums=6)(
+        params, zeros, jnp.int32(0), *map(jnp.asarray, (positives, kept, negatives)), config
+    )
+    gradient = jax.grad(lambda p: cdae.loss(p, x, USER[:1], noise, config)[0])(params)
+    official = jax.tree.map(lambda new, old: (old - new) * 1e3, after, params)
+    chex.assert_trees_all_close(official, gradient, rtol=0.02, atol=0.01)
+
+
+def test_a_rare_item_is_regularised_by_its_own_users_alone():
+    """Its row decays in the updates that use it, with the strength that the row of a frequent item has there."""
+    config = replace(CONFIG, negatives=1)
+    x = jnp.zeros((20, ITEMS)).at[:, 0].set(1).at[0, 1].set(1)
+    noise = Noise(jnp.ones_like(x), jnp.zeros_like(x))  # nothing is dropped, and no negative drawn
+    params = params_of(config)
+
+    def decay(form):
+        def squares(params):
+            return cdae.loss(params, x, jnp.zeros(20, int), noise, replace(config, l2_form=form))[1]["l2"]
+
+        return jax.grad(squares)(params)["outputs"] / params["outputs"]
+
+    np.testing.assert_allclose(decay("used-rows")[:, 0], 2 * np.r_[1, 1 / 20, np.zeros(8)], rtol=1e-5)
+    np.testing.assert_allclose(decay("all"), 2, rtol=1e-5)
 
 
 @pytest.mark.parametrize("negatives", [1, 2, 30])
@@ -149,7 +203,7 @@ def test_step_is_pure_and_draws_anew(start):
     assert first.step == 1 and set(metrics) == {"loss", "reconstruction", "l2"}
 
 
-@pytest.mark.parametrize("changes", [{}, {"pairwise": True, "corruption": "gaussian"}])
+@pytest.mark.parametrize("changes", [{}, {"l2_form": "all"}, {"pairwise": True, "corruption": "gaussian"}])
 def test_items_divided_over_devices(changes):
     """Losses of three updates on 4 x 2 devices, which pads an odd number of items, are those of one."""
     if jax.device_count() < 8:
@@ -206,6 +260,8 @@ def test_a_network_that_saw_no_click_scores_without_them():
     ("change", "flag"),
     [
         ({"latent_dim": 0}, "--model.latent-dim"),
+        *(({name: "other"}, f"--model.{name}") for name in ("hidden", "loss", "corruption", "optimiser")),
+        ({"l2_form": "dense"}, "--model.l2-form"),
         ({"corruption_amount": 1.1}, "--model.corruption-amount"),
         ({"corruption": "gaussian", "corruption_amount": -1.0}, "--model.corruption-amount"),
         ({"negatives": -1}, "--model.negatives"),

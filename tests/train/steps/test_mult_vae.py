@@ -167,7 +167,8 @@ def test_beta_by_updates():
     expected = {0: 0.0, 1: 5e-6, 20_000: 0.1, 40_000: 0.2, 40_001: 0.2, 200_000: 0.2}
     for step, beta in expected.items():
         np.testing.assert_allclose(mult_vae.beta_at(step, config), beta, rtol=1e-6)
-    np.testing.assert_allclose(mult_vae.beta_at(0, replace(config, anneal_steps=0)), 0.2)
+    np.testing.assert_allclose(mult_vae.beta_at(1, replace(config, anneal_steps=1)), 0.2)
+    assert mult_vae.beta_at(3, replace(config, anneal_steps=0, beta=0.0)) == 0
     assert mult_vae.beta_at(40_000, replace(config, kind="dae")) == 0
 
 
@@ -177,6 +178,20 @@ def test_beta_by_updates():
 )
 def test_rescaled_annealing(beta, given, updates, steps):
     assert mult_vae.anneal_steps(MultVAEConfig(beta=beta, anneal_steps=given), updates) == steps
+
+
+def test_annealing_over_a_share_of_the_run_needs_its_length():
+    """0 means the same to the library as on the command line, and is never taken for no annealing."""
+    config = replace(SMALL, anneal_steps=0)
+    state = mult_vae.init_state(jax.random.key(0), config, ITEMS)
+    for use in (
+        lambda: mult_vae.beta_at(0, config),
+        lambda: mult_vae.train_step(state, {"x": clicks()}, config, ITEMS),
+    ):
+        with pytest.raises(UserError, match=r"anneal_steps\(config, updates\)"):
+            use()
+    mult_vae.check(config)
+    assert mult_vae.beta_at(0, replace(config, kind="dae")) == 0
 
 
 def test_rescaled_annealing_ends_after_85_percent():
@@ -323,6 +338,8 @@ def test_number_of_parameters_of_the_published_networks():
         ({"latent_dim": 0}, "--model.latent-dim"),
         ({"hidden": (5, 0)}, "--model.hidden"),
         ({"keep": 0.0}, "--model.keep"),
+        ({"likelihood": "poisson"}, "--model.likelihood"),
+        ({"kind": "gan"}, "--model.kind"),
         ({"confidence": (1.0, 0.0)}, "--model.confidence"),
         ({"beta": -0.1}, "--model.beta"),
         ({"anneal_steps": -1}, "--model.anneal-steps"),

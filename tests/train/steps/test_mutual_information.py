@@ -164,7 +164,7 @@ def test_epsilon_reaches_adam():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "runs"), [("CLUB", 1), ("CLUBSample", 1), ("InfoNCE", 6)])
-def test_published_settings_reproduce_the_reference_curves(name, runs, shared):
+def test_published_settings_reproduce_the_reference_curves(name, runs, shared, optimised):
     """Means of the last 500 estimates of each level against the official code's, in the band of the specification.
 
     The reference is a single run. Six of our runs of InfoNCE spread by 0.2 nats (standard deviation at 6 nats), more

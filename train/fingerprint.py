@@ -1,0 +1,55 @@
+"""Whether files are still the ones that a run was made with: cheap, and the same wherever they lie."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from train.errors import UserError
+
+_ENDS = 2**20
+_MOST_FILES = 100_000
+
+
+def fingerprint(path: Path) -> str:
+    """Of a file its size, and its first and last MB; of a folder the names and sizes of the files in it; else empty."""
+    try:
+        if path.is_file():
+            return _of_file(path)
+        if path.is_dir():
+            return _of_folder(path)
+    except (OSError, ValueError):  # that is for its reader to say
+        return ""
+    return ""
+
+
+def fingerprints(paths: Mapping[str, Path]) -> dict[str, str]:
+    """Of each path that there is, by the name of its setting."""
+    return {name: found for name, path in paths.items() if (found := fingerprint(path.expanduser()))}
+
+
+def check_files(before: Mapping[str, str], paths: Mapping[str, Path]) -> None:
+    """Raises UserError where a setting names other files than those that a run was made with."""
+    for name, found in fingerprints(paths).items():
+        if before.get(name, found) != found:
+            flag = f"--{name.replace('_', '-')}"
+            problem = "holds something else than when the run began"
+            raise UserError(flag, paths[name], problem, "name the same data, or start a new run")
+
+
+def _of_file(path: Path) -> str:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        facts = hashlib.sha256(file.read(_ENDS))
+        file.seek(max(0, size - _ENDS))
+        facts.update(file.read(_ENDS))
+    return f"{size}-{facts.hexdigest()[:16]}"
+
+
+def _of_folder(path: Path) -> str:
+    files = []
+    for place in path.rglob("*"):
+        if place.is_file():
+            files.append((place.relative_to(path).as_posix(), place.stat().st_size))
+        if len(files) > _MOST_FILES:
+            return f"over {_MOST_FILES} files"
+    return f"{len(files)}-{hashlib.sha256(repr(sorted(files)).encode()).hexdigest()[:16]}"
