@@ -39,6 +39,7 @@ from train.task import Task
 
 CHANGEABLE = (
     *train_config.RESUMABLE,
+    "data.class_names",
     "data.max_corrupt",
     "evaluate",
     "preset",

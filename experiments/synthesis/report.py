@@ -20,7 +20,7 @@ from experiments.synthesis.measures import (
 )
 from experiments.synthesis.synthesiser import Synthesiser
 from train.data import layout_world
-from train.data.label_colours import colour_labels
+from train.data.label_colours import colour_labels, palette
 from train.data.label_counts import count_classes
 from train.data.layout_parts import Batch, LayoutData
 from train.figures import image_grid
@@ -58,10 +58,13 @@ CURVES = (
 
 
 def sheet(path: Path, batch: Batch, fake: UInt8[np.ndarray, "n h w 3"], layout: Layout) -> Path:
-    """label | fake | real, one column per example."""
-    labels = colour_labels(batch["label"], len(layout.value_names))
-    rows = np.stack([labels, fake, batch["image"]])
-    return image_grid(path, rows, ["label", "fake", "real"])
+    """label | fake | real, one column per example, and the names of the labels that occur."""
+    names = layout.value_names
+    labels = colour_labels(batch["label"], len(names))
+    rows, colours = np.stack([labels, fake, batch["image"]]), palette(len(names))
+    shown = np.unique(batch["label"])
+    legend = [(names[value], tuple(colours[value].tolist())) for value in shown[shown < len(names)].tolist()]
+    return image_grid(path, rows, ["label", "fake", "real"], legend=legend)
 
 
 def write_everything(

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from train.data.class_names import read_class_names
 from train.data.label_census import ask_for_classes, check_classes, take_census
 from train.data.label_examples import Corrupt, LayoutFiles, find_layout
 from train.data.label_folders import Triples, list_folders
@@ -52,6 +53,8 @@ class LayoutConfig:
     """Share of the examples that is set aside for validation."""
     classes: int | None = None
     """L, without unknown. Files of the `custom` preset need it."""
+    class_names: Path | None = None
+    """Names of the classes for tables and legends: one a line, or JSON (see train/data/class_names.py)."""
     dont_care: bool | None = None
     """Whether pixels may be unknown: 255, or L itself, in label files."""
     ignore_instances: bool = False
@@ -90,9 +93,17 @@ def open_layouts(config: LayoutConfig) -> LayoutData:
     absent = _count_classes(config, table, triples, test_triples)
     instances = _uses_instances(config, preset, triples, test_triples)
     layout = find_layout(triples, table, geometry, instances, corrupt, _flags(config, "")[1])
+    layout = replace(layout, names=_names(config, preset) or layout.names)
     files = LayoutFiles(triples, table, geometry, layout, corrupt, _flags(config, ""))
     check_first(files)
     return replace(_divide(config, files, test_triples), absent=absent)
+
+
+def _names(config: LayoutConfig, preset: Preset) -> tuple[str, ...]:
+    """Those of the file that is named, or of the preset where its classes are what they were."""
+    if config.class_names is not None:
+        return read_class_names(config.class_names, preset.classes)
+    return preset.names if len(preset.names) == preset.classes and config.remap is None else ()
 
 
 def _count_classes(

@@ -25,6 +25,7 @@ class Preset:
       upsampling: doublings of the generator in the published model.
       minus_one: whether label files count classes from 1, with 0 for unknown.
       pairing: which files belong together.
+      names: of the classes, where they are known here.
     """
 
     classes: int
@@ -37,8 +38,35 @@ class Preset:
     upsampling: Literal["normal", "more", "most"] = "normal"
     minus_one: bool = False
     pairing: Pairing = Pairing()
+    names: tuple[str, ...] = ()
 
 
+_CITYSCAPES_NAMES = (
+    *(
+        "unlabeled",
+        "ego vehicle",
+        "rectification border",
+        "out of roi",
+        "static",
+        "dynamic",
+        "ground",
+        "road",
+    ),
+    *(
+        "sidewalk",
+        "parking",
+        "rail track",
+        "building",
+        "wall",
+        "fence",
+        "guard rail",
+        "bridge",
+        "tunnel",
+        "pole",
+    ),
+    *("polegroup", "traffic light", "traffic sign", "vegetation", "terrain", "sky", "person", "rider", "car"),
+    *("truck", "bus", "caravan", "trailer", "train", "motorcycle", "bicycle", "license plate"),
+)
 _CITYSCAPES = Pairing("_labelIds.png", "_instanceIds.png", name_parts=3)
 
 PRESETS: dict[str, Preset] = {
@@ -46,7 +74,11 @@ PRESETS: dict[str, Preset] = {
     "coco": Preset(182, dont_care=True, instances=True),
     "ade20k": Preset(150, dont_care=True, instances=False, minus_one=True),
     "cityscapes": Preset(
-        35, False, True, "fixed", 512, 512, aspect_ratio=2.0, upsampling="more", pairing=_CITYSCAPES
+        *(35, False, True, "fixed", 512, 512),
+        aspect_ratio=2.0,
+        upsampling="more",
+        pairing=_CITYSCAPES,
+        names=_CITYSCAPES_NAMES,
     ),
     "facades": Preset(13, dont_care=False, instances=False),
     "dagan-facades": Preset(13, dont_care=False, instances=False, load_size=1054, crop_size=1024),

@@ -16,6 +16,8 @@ PAGE_PIXELS = 1800  # a page of 900 pixels at two for one
 LARGEST_IMAGE = 256  # pixels of a side up to which small images are enlarged
 GUTTER, TEXT = 6, 26  # pixels
 INK = "#24292f"
+Entry = tuple[str, tuple[int, int, int]]
+"""A name, and its colour in bytes."""
 FONT = pathlib.Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 
 
@@ -25,6 +27,7 @@ def image_grid(
     row_labels: Sequence[str] | None = None,
     column_labels: Sequence[str] | None = None,
     scale: int | None = None,
+    legend: Sequence[Entry] = (),
 ) -> pathlib.Path:
     """Writes images side by side, such as originals over reconstructions, or one traversal per row.
 
@@ -34,6 +37,7 @@ def image_grid(
       row_labels: left of the rows.
       column_labels: above the columns; shortened with an ellipsis where a column is too narrow.
       scale: pixels for one pixel of an image; by default such that the grid about fills the page.
+      legend: names with their colours, below the grid.
 
     Returns:
       The path.
@@ -48,7 +52,8 @@ def image_grid(
             raise ValueError(f"{len(labels)} {name} labels for {count} {name}s")
     scale = scale or int(np.clip(round(PAGE_PIXELS / (columns * width)), 1, max(1, LARGEST_IMAGE // width)))
     cells = _tile(pixels.repeat(scale, axis=2).repeat(scale, axis=3))
-    return write_atomically(path, _png(_labelled(cells, rows, columns, row_labels, column_labels)))
+    sheet = _labelled(cells, rows, columns, row_labels, column_labels)
+    return write_atomically(path, _png(_with_legend(sheet, legend) if legend else sheet))
 
 
 def _as_bytes(images: np.ndarray) -> np.ndarray:
@@ -88,6 +93,24 @@ def _labelled(
         middle = margin + (column + 0.5) * wide - GUTTER / 2
         draw.text((middle, 0.6 * head), _shortened(label, font, wide), INK, font, anchor="mm")
     return sheet
+
+
+def _with_legend(sheet: Image.Image, legend: Sequence[Entry]) -> Image.Image:
+    """The sheet, and below it a square of each colour with its name, in columns as wide as the longest."""
+    font = ImageFont.truetype(str(FONT), round(TEXT * max(1.0, 1.08 * sheet.width / PAGE_PIXELS)))
+    side = round(0.9 * font.size)
+    width = min(sheet.width, round(max(font.getlength(name) for name, _ in legend) + 3 * side))
+    columns = max(1, sheet.width // width)
+    top, line = sheet.height + side, round(1.5 * font.size)
+    whole = Image.new("RGB", (sheet.width, top + -(-len(legend) // columns) * line), "white")
+    whole.paste(sheet, (0, 0))
+    draw = ImageDraw.Draw(whole)
+    for i, (name, colour) in enumerate(legend):
+        x, y = i % columns * width, top + i // columns * line
+        draw.rectangle((x, y, x + side, y + side), colour, INK)
+        text = _shortened(name, font, width - 2 * side)
+        draw.text((x + 1.5 * side, y + side / 2), text, INK, font, anchor="lm")
+    return whole
 
 
 def _shortened(label: str, font: ImageFont.FreeTypeFont, width: float) -> str:

@@ -158,3 +158,16 @@ def test_real_packs(shared, name, changes, channels):
     mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,))
     chunk = data.feed(2, seed_keys(0, 1), mesh, 1).chunk(0, 1)
     assert chunk["image"].shape == (1, 1, 2, height, 64, 3) and ("instance" in chunk) == (channels == 184)
+
+
+def test_classes_of_folders_have_names(folders, tmp_path):
+    """From a file, or from the preset where its classes are what they were."""
+    names = tmp_path / "names.txt"
+    names.write_text("sky\nroad\ntree\ncar\n")
+    data = open_layouts(config(folders, class_names=names))
+    assert data.layout.names == ("sky", "road", "tree", "car") and data.test.source.layout == data.layout
+    cityscapes = chosen(LayoutConfig(source="folders", preset="cityscapes"))
+    assert cityscapes.names[7] == "road" and len(cityscapes.names) == len(set(cityscapes.names)) == 35
+    names.write_text("sky\nroad\n")
+    with pytest.raises(UserError, match=r"--data.class-names = .*names 2 classes, and there are 4"):
+        open_layouts(config(folders, class_names=names))

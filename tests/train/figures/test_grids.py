@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from train.figures import image_grid
-from train.figures.grids import GUTTER
+from train.figures.grids import GUTTER, TEXT
 
 
 def read(path):
@@ -78,3 +78,18 @@ def test_non_finite_images_and_missing_labels_are_refused(tmp_path):
     with pytest.raises(ValueError, match="1 row labels for 2 rows"):
         image_grid(tmp_path / "g.png", images(), ["one"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_legend_below_keeps_the_grid(tmp_path):
+    """Every colour is there once, in rows as the width allows."""
+    pictures = np.full((1, 3, 20, 100, 3), 250, np.uint8)
+    plain = read(image_grid(tmp_path / "plain.png", pictures, scale=1))
+    colours = [(10 * i, 0, 200) for i in range(12)]
+    entries = [(f"class number {i}", colour) for i, colour in enumerate(colours)]
+    sheet = read(image_grid(tmp_path / "g.png", pictures, scale=1, legend=entries))
+    np.testing.assert_array_equal(sheet[: len(plain)], plain)
+    below = sheet[len(plain) :].reshape(-1, 3)
+    counts = [(below == colour).all(1).sum() for colour in colours]
+    assert min(counts) == max(counts) > 100 and len(sheet) > len(plain) + 12 / 2 * TEXT
+    narrow = read(image_grid(tmp_path / "n.png", pictures[:, :1], scale=1, legend=[("x" * 500, (1, 2, 3))]))
+    assert narrow.shape[1] == 100
