@@ -160,7 +160,7 @@ def main_job(small_images, tmp_path_factory):
         patch.setattr(view, "BATCH", 16)
         patch.setattr(devices, "data_mesh", devices.one_device_mesh)
         gwae_3dshapes.main([*ONE_MODEL, *small_images, *short, "--run-dir", str(folder)])
-        yield folder
+    return folder
 
 
 def test_the_main_job_from_command_to_report(main_job):
@@ -176,6 +176,7 @@ def test_the_main_job_from_command_to_report(main_job):
 
 def test_the_commands_on_the_main_job(main_job, tmp_path, monkeypatch):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "unused")
+    monkeypatch.setattr(view, "BATCH", 16)
     before = json.loads((main_job / "results.json").read_text())
     evaluate.main([str(main_job)])
     after = json.loads((main_job / "results.json").read_text())
