@@ -2,7 +2,8 @@
 
 Paper: Park, Liu, Wang and Zhu, "Semantic Image Synthesis with Spatially-Adaptive Normalization", CVPR 2019.
 `paper` takes the constants of the official code; its data are named by `--data.preset` (coco, ade20k, cityscapes, ...)
-and `--data.source folders --data.labels DIR --data.images DIR`. The perceptual loss needs `--model.vgg-weights FILE`.
+and `--data.source folders --data.labels DIR --data.images DIR`; data of your own need `--data.classes` too, and
+`--data.class-names FILE` names the classes. The perceptual loss needs `--model.vgg-weights FILE`.
 `quick` learns rendered scenes at 64 x 64, whose layouts do not tell the hues: the style encoder has to.
 Training lasts `--model.epochs` plus `--model.decay-epochs` epochs, or `--train.steps` where that is not 0.
 """

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import PyTree
 
@@ -171,6 +172,7 @@ def report(
     about = About(
         data=in_words(config.data),
         counts=(len(data.train), len(data.test)),
+        classes=np.bincount(data.test.label, minlength=digits.CLASSES).tolist(),
         domain=config.data.domain,
         settings=cli.settings_of(config, unused(config)),
         reference=cli.settings_of(cli.published(config, PRESETS), unused(config)),

@@ -1,5 +1,6 @@
 """The numbers, pictures, tables and page of a run of `mi_minimisation`."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -37,6 +38,7 @@ class About(NamedTuple):
     Attributes:
       data: what the digits are, in words.
       counts: images that train and test.
+      classes: how many of the test images are of each class.
       domain: of the target.
       settings: of the run, as JSON holds them.
       reference: the published ones, likewise.
@@ -45,6 +47,7 @@ class About(NamedTuple):
 
     data: str
     counts: tuple[int, int]
+    classes: Sequence[int]
     domain: str
     settings: Settings
     reference: Settings
@@ -146,6 +149,7 @@ def _bottleneck(run: RunDirectory, items: Mapping[str, Kept], about: About) -> S
         [name, *map(Interval.of, (100 * item.error, item.lower, item.upper, item.rate))]
         for name, item in items.items()
     ]
+    rows += [[name, 100 * (1 - right), *(math.nan,) * 3] for name, right in _blind(about).items()]
     columns = ["lowered", "test error, %", "I(x; z) at least", "I(x; z) at most", "rate (VUB)"]
     caption = (
         f"Classification of {about.data} from the latent of an information bottleneck; information in nats"
@@ -171,10 +175,17 @@ def _bottleneck(run: RunDirectory, items: Mapping[str, Kept], about: About) -> S
     )
 
 
+def _blind(about: About) -> dict[str, float]:
+    """The accuracy of what looks at no image."""
+    share = max(about.classes) / max(sum(about.classes), 1)
+    return {"(the most frequent class, always)": share, "(chance)": 1 / len(about.classes)}
+
+
 def _adaptation(run: RunDirectory, items: Mapping[str, Recognised], about: About) -> Section:
     rows: list[list[Cell]] = [
         [name, Interval.of(100 * item.source), Interval.of(100 * item.target)] for name, item in items.items()
     ]
+    rows += [[name, 100 * right, 100 * right] for name, right in _blind(about).items()]
     caption = f"Test accuracy on {about.data} and on the same digits {about.domain}, in percent"
     note = (
         "Mean and 95 % interval over seeds. `labels of the target` learns from them and stands for what could be "

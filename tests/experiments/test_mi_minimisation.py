@@ -8,7 +8,7 @@ import pytest
 
 from experiments import cli, mi_minimisation
 from experiments.information import minimisation_measures as measures
-from experiments.information.minimisation_report import PUBLISHED_COURSE
+from experiments.information.minimisation_report import PUBLISHED_COURSE, About, _blind
 from experiments.information.minimisation_stages import in_both_domains
 from tests.experiments.commands import run, said_on_failure
 from train.data.digits import Images
@@ -143,3 +143,8 @@ def test_published_settings():
     assert mi_minimisation.QUICK.gaussians == paper.gaussians
     for preset in mi_minimisation.PRESETS.values():
         mi_minimisation.check(preset)
+
+
+def test_what_sees_no_image():
+    about = About("digits", (0, 0), [30, 10, 0, 10], "shifted", {}, {}, None)
+    assert _blind(about) == {"(the most frequent class, always)": 0.6, "(chance)": 0.25}
