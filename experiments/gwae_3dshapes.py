@@ -37,7 +37,7 @@ ABOUT = cli.About(
     name=NAME,
     paper="Gromov-Wasserstein Autoencoders (ICLR 2023); VAE, beta-VAE",
     data="3D Shapes, rendered; or TFDS, h5, npz",
-    time="quick: about 5 min on 2 CPU cores",
+    time="quick: 5 to 9 min on 2 CPU cores",
 )
 
 
