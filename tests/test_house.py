@@ -137,11 +137,11 @@ TESTED_THROUGH_OTHERS = {
     ),  # test_gwae_3dshapes
     *modules("experiments.zero_shot", "protocol", "report"),  # test_cada_vae_gzsl
     # test_multvae_movielens, test_gru4rec_sessions and test_deepstyle_fashion
-    *modules("experiments.recommendation", "data", "measures", "page", "serving", "training"),
+    *modules("experiments.recommendation", "data", "measures", "page", "training"),
     *modules("experiments.recommendation", "session_data", "session_report", "session_training"),
     *modules("experiments.recommendation", "fashion_measures", "fashion_report"),
     *modules("experiments", "dagan", "synthesise"),  # test_gaugan
-    *modules("experiments.synthesis", "layout_synthesis", "synthesiser", "measures", "feature_networks"),
+    *modules("experiments.synthesis", "synthesiser", "measures", "feature_networks"),
     "experiments.information.gaussian_report",  # test_mi_gaussian
     *modules("experiments.information", *(f"minimisation_{n}" for n in ("stages", "measures", "report"))),
 }
