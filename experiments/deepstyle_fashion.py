@@ -188,7 +188,7 @@ def open_data(config: DataConfig) -> FashionData:
             raise UserError("--data.held", "file", "simulated users have no file", "give leave-one-out")
         return fashion_world(seed=config.seed)
     if config.path is None:
-        raise UserError("--data.path", None, "--data.source npz needs it", "give the file")
+        raise UserError("--data.source", "npz", "reads a file", "name it by --data.path")
     return fashion.read_npz(config.path, config.held, config.seed)
 
 

@@ -133,8 +133,7 @@ def read_events(config: DataConfig) -> Events:
 
 def _path(config: DataConfig) -> Path:
     if config.path is None:
-        problem = f"--data.source {config.source} needs it"
-        raise UserError("--data.path", None, problem, "name the file")
+        raise UserError("--data.source", config.source, "reads a file", "name it by --data.path")
     return config.path
 
 

@@ -95,7 +95,7 @@ def open_log(config: DataConfig) -> Log:
     log, filtered = filter_log(log, config.min_session, config.min_item)
     if not len(log.time):
         remedy = "give a longer log, or lower --data.min-item and --data.min-session"
-        raise UserError("--data.path", config.path, "has no events left behind the filters", remedy)
+        raise UserError("the log", name, "has no events left behind the filters", remedy)
     if np.ptp(log.time) <= DAY * config.test_days:
         problem = f"its times span {np.ptp(log.time):,.0f} s, no more than the test part"
         remedy = (
@@ -116,7 +116,7 @@ def number_stage(train: SessionLog, test: SessionLog) -> SessionData:
     for what, part in (("training", data.train), ("test", data.test)):
         if not len(part):
             remedy = "give a log of more days, fewer --data.test-days, or a test part by --data.test"
-            raise UserError("--data.path", what, "part has no session of two events", remedy)
+            raise UserError(f"the {what} part", "0 sessions", "none has two events or more", remedy)
     return data
 
 
@@ -152,8 +152,7 @@ def _read(config: DataConfig, array: str, path: Path | None) -> tuple[SessionLog
         counts = {"events simulated": len(log.time)}
     else:
         if path is None:
-            problem = f"--data.source {config.source} needs it"
-            raise UserError("--data.path", None, problem, "name the file")
+            raise UserError("--data.source", config.source, "reads a file", "name it by --data.path")
         columns = Columns(config.session_column, config.item_column, "", config.time_column)
         field = "--data.test" if config.source != "npz" and str(path) == config.test else "--data.path"
         log, counts = read_log(config.source, path, columns, array, config.layout, field)

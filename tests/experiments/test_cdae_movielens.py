@@ -126,7 +126,7 @@ def test_killed_run_resumes_to_the_same_results(data, tmp_path):
         (["--models", "M5"], "--models"),
         (["--models", "M1", "M1"], "--models"),
         (["--model.learning-rate", "0"], "--model.learning-rate"),
-        (["--data.source", "movielens"], "row 1 has 1 fields, not 4"),
+        (["--data.source", "movielens"], "has no column 'userId', only user, item, time"),
     ],
 )
 def test_bad_input_is_one_clear_error(arguments, expected, data, tmp_path, monkeypatch, capsys):

@@ -151,7 +151,11 @@ def test_every_loss_and_a_prepared_test_part(tmp_path):
         (["--train.patience", "3"], "--train.patience"),
         (["--train.batch-size", "1"], "--train.batch-size"),
         (["--evaluate.at", "0"], "--evaluate.at"),
-        (["--data.source", "csv"], "--data.path"),
+        (["--data.source", "csv"], "--data.source = csv: reads a file; name it by --data.path"),
+        (
+            ["--data.layout", "yoochoose"],
+            "--data.layout = yoochoose: is for --data.source csv, not simulated",
+        ),
         (["--data.source", "csv", "--data.path", "nowhere.csv"], "nowhere.csv"),
         (["--data.path", "x.csv"], "--data.path"),
         (["--data.test", "test"], "--data.test"),
@@ -176,7 +180,41 @@ def test_bad_files_are_named(tmp_path, monkeypatch, capsys):
         assert word in said_on_failure(gru4rec_sessions.main, [*flags, *more], monkeypatch, capsys)
     one_day = write_log(tmp_path / "short.tsv", days=1)
     flags = ["--data.source", "csv", "--data.path", str(one_day), "--data.min-item", "1"]
-    assert "training" in said_on_failure(gru4rec_sessions.main, flags, monkeypatch, capsys)
+    assert "no more than the test part" in said_on_failure(gru4rec_sessions.main, flags, monkeypatch, capsys)
+
+
+@pytest.mark.parametrize(
+    ("layout", "line"),
+    [
+        ("yoochoose", "{session},2014-04-0{day}T10:0{k}:09.277Z,2145{item},S"),
+        ("diginetica", "{session};NA;2145{item};{k}00000;2014-04-0{day}"),
+    ],
+)
+def test_published_logs_are_split_as_they_come(layout, line, tmp_path):
+    """Five days of sessions of three events, a little later each day; the test is the last, or a file."""
+    header = {"diginetica": "session_id;user_id;item_id;timeframe;eventdate"}.get(layout)
+
+    def write(name, days):
+        rows = [
+            line.format(session=10 * day + s, day=day, k=k + day, item=30 + (s + k) % 4)
+            for day in days
+            for s in range(6)
+            for k in range(3)
+        ]
+        (tmp_path / name).write_text("\n".join([header, *rows] if header else rows))
+        return tmp_path / name
+
+    path = write("log.dat", range(1, 6))
+    config = gru4rec_sessions.DataConfig(source="csv", layout=layout, path=path)
+    whole = open_log(config)
+    assert (len(whole.train.time), len(whole.test.time)) == (4 * 18, 18)
+    parts = replace(config, path=write("train.dat", range(1, 5)), test=str(write("test.dat", [5])))
+    log = open_log(parts)
+    np.testing.assert_array_equal(log.train.time, whole.train.time)
+    np.testing.assert_array_equal(log.test.item, whole.test.item)
+    missing = replace(parts, test=str(tmp_path / "none.dat"))
+    with pytest.raises(UserError, match=r"^--data.test = .*none\.dat: no such file"):
+        open_log(missing)
 
 
 def test_published_settings_are_those_of_rsc15():

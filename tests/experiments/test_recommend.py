@@ -52,6 +52,33 @@ def test_what_comes_out(arguments, tmp_path):
     [
         (b"user,item\nann,8,1\n", "out.csv", r"^--user-history = .*history\.csv: row 1 has 3 fields"),
         (b"user,item\n\xff,8\n", "out.csv", r"^--user-history = .*history\.csv: line 2 is not UTF-8"),
+        (
+            b"user,item\n" + b"7" * 5000 + b",8\n",
+            "out.csv",
+            r"^--user-history = .*line 2 .*'user' an id of 5,000",
+        ),
+        (b"user,item," + b"h" * 200_000 + b"\n1,8,3\n", "out.csv", r"^--user-history = .*line 1 .* column 3"),
+        (b"[" * 1000, "out.csv", r"^--user-history = .*has no column 'user'"),
+        (b"[" * 200_000, "out.csv", r"^--user-history = .*line 1 has more than 131,072 characters"),
+        ("user,item\nann,8\n".encode("utf-16"), "out.csv", r"^--user-history = .*is text in UTF-16"),
+        (b'user,item\nann,"8\n', "out.csv", r"^--user-history = .*line 2: a quote .* is not closed"),
+        (b"user,item,time\nann,8,soon\n", "out.csv", r"^--user-history = .*'time' 'soon', which is not a"),
+        (b"user,item,time\nann,8,nan\n", "out.csv", r"^--user-history = .*not finite"),
+        (
+            b"ann,8\nbob,9\n",
+            "out.csv",
+            r"^--user-history = .*its first line is not a header .*user,item,time$",
+        ),
+        (b"visitor,item\nbob,9\n", "out.csv", r"^--user-history = .*'user', only visitor, item; .*user,item"),
+        (b"user,item,item\nbob,9,8\n", "out.csv", r"^--user-history = .*has 2 columns 'item'"),
+        (b"user,item\n", "out.csv", r"^--user-history = .*holds no event"),
+        (b"user,item\n,8\nann,\n", "out.csv", r"^--user-history = .*holds no event"),
+        (
+            b"user,item\nann,1\nbob,2\n",
+            "out.csv",
+            r"^--user-history = .*no user with an item that training saw",
+        ),
+        (b"", "out.csv", r"^--user-history = .*is empty"),
         (b"user,item\nann,8\n", ".", r"^--out = .*: is a folder"),
         (b"user,item\nann,8\n", "x" * 250, r"^--out = .*; .*name another$"),
     ],
@@ -60,3 +87,19 @@ def test_mistakes_name_their_flag(content, out, expected, arguments, tmp_path):
     (tmp_path / "history.csv").write_bytes(content)
     with pytest.raises(UserError, match=expected):
         recommend.main([*arguments, "--out", str(tmp_path / out)])
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_what_is_left_out_of_histories_is_said(arguments, tmp_path, capsys):
+    """Repeated items count once, users without a known item are named, and the order is that of time."""
+    lines = ("ann,8,2014-04-07T10:00:00Z", "ann,8,2014-04-06", "ann,77,2014-04-05", "bob,99,2014-04-05")
+    more = ("eve,,2014-04-05", ",8,2014-04-05", "ann,7,2014-04-04")
+    text = "\ufeffuser,item,time\r\n" + "\r\n".join([*lines, *more])
+    (tmp_path / "history.csv").write_bytes(text.encode())
+    found = recommend.read_histories(tmp_path / "history.csv", ["7", "8", "9"])
+    assert found == recommend.Histories(["ann"], [[0, 1, 1]], 2, ["bob", "eve"], 2)
+    recommend.main([*arguments, "--out", str(tmp_path / "out.csv")])
+    assert (tmp_path / "out.csv").read_text() == "user,rank,item,score\nann,1,9,2\n"
+    said = capsys.readouterr().err
+    for words in ("2 lines left out", "2 events left out", "2 users left out", "(bob, eve)"):
+        assert words in said

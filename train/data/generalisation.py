@@ -91,10 +91,9 @@ def strong(
     user, item = user[kept], item[kept]
     users = np.unique(user)
     if len(users) <= 2 * held_out_users:
-        problem = (
-            f"are too many for validation and for test, of {len(users)} users with at least {least} items"
-        )
-        raise UserError("--data.held-out-users", held_out_users, problem, "give fewer, or a larger data set")
+        problem = f"too many of the {len(users)} users with at least {least} items, and as many for test"
+        remedy = "give fewer by --data.held-out-users, or a larger data set"
+        raise UserError("users for validation", held_out_users, problem, remedy)
     users = users[np.random.RandomState(seed).permutation(len(users))]
     training = len(users) - 2 * held_out_users
     row = _places(users)
@@ -146,8 +145,9 @@ def weak(
     kept = core(user, item, least)
     dropped = {f"events outside the {least}-core of users and items": int((~kept).sum())}
     if not kept.any():
-        problem = f"no user and item have {least} events after the others were left out"
-        raise UserError("--data.min-user-items", least, problem, "give fewer, or a larger data set")
+        problem = f"no user and item have {least} of them after the others were left out"
+        remedy = "give fewer by --data.min-user-items, or a larger data set"
+        raise UserError("events", len(user), problem, remedy)
     users, row = np.unique(user[kept], return_inverse=True)
     items, column = np.unique(item[kept], return_inverse=True)
     test = _draw(row, seed, 1, share)

@@ -96,8 +96,8 @@ def positives(events: Events, min_rating: float) -> Events:
     below = int((~keep).sum())
     if not keep.any():
         top = 0 if events.rating is None or not len(keep) else events.rating.max()
-        problem = f"leaves nothing of {events.name}: of {len(keep):,} ratings the highest is {top:g}"
-        raise UserError("--data.min-rating", min_rating, problem, "give a lower one")
+        problem = f"of {len(keep):,} ratings the highest is {top:g}, and {min_rating:g} is asked for"
+        raise UserError("ratings", events.name, problem, "give a lower --data.min-rating")
     user, item = events.user[keep], events.item[keep]
     time = np.zeros(len(user)) if events.time is None else events.time[keep]
     by_user = np.argsort(user, kind="stable")
