@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -77,9 +78,10 @@ def latents_of_zeros(
     state: CADAVAEState, config: CADAVAEConfig, sizes: Mapping[str, int]
 ) -> dict[str, Float[Array, "2 l"]]:
     """What a classifier learns from, of two zero examples of each modality."""
+    keys = jax.random.split(state.key, len(sizes))
     return {
-        name: sample_latents(state.params, config, name, jnp.zeros((2, size)), state.key)
-        for name, size in sizes.items()
+        name: sample_latents(state.params, config, name, jnp.zeros((2, size)), key)
+        for (name, size), key in zip(sizes.items(), keys, strict=True)
     }
 
 
