@@ -1,6 +1,7 @@
 """Whether files are still the ones that a run was made with: cheap, and the same wherever they lie."""
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +12,7 @@ _MOST_FILES = 100_000
 
 
 def fingerprint(path: Path) -> str:
-    """Of a file its size, and its first and last MB; of a folder the names and sizes of the files in it; else empty."""
+    """Of a file its size, and its first and last MB; of a folder names and sizes of its files; else empty."""
     try:
         if path.is_file():
             return _of_file(path)
@@ -46,10 +47,18 @@ def _of_file(path: Path) -> str:
 
 
 def _of_folder(path: Path) -> str:
+    """Runs that lie in it are no data, nor is what a file system or a tool hides there."""
     files = []
-    for place in path.rglob("*"):
-        if place.is_file():
-            files.append((place.relative_to(path).as_posix(), place.stat().st_size))
+    for place, folders, names in os.walk(path):
+        folders[:] = [name for name in folders if not (name.startswith(".") or _is_run(Path(place, name)))]
+        for name in names:
+            if not name.startswith("."):
+                file = Path(place, name)
+                files.append((file.relative_to(path).as_posix(), file.stat().st_size))
         if len(files) > _MOST_FILES:
             return f"over {_MOST_FILES} files"
     return f"{len(files)}-{hashlib.sha256(repr(sorted(files)).encode()).hexdigest()[:16]}"
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "config.json").is_file()

@@ -34,3 +34,14 @@ def test_a_folder_with_another_file_is_another(tmp_path):
     before = fingerprint(tmp_path)
     (tmp_path / "a").write_text("")
     assert fingerprint(tmp_path) != before
+
+
+def test_runs_and_hidden_files_in_a_folder_are_no_data(tmp_path):
+    (tmp_path / "a.mat").write_text("1")
+    before = fingerprint(tmp_path)
+    run = tmp_path / "runs" / "cada_vae_gzsl" / "one"
+    run.mkdir(parents=True)
+    (run / "config.json").write_text("{}")
+    (run / "metrics.jsonl").write_text("")
+    (tmp_path / "._a.mat").write_text("shadow")
+    assert fingerprint(tmp_path) == before
