@@ -42,5 +42,5 @@ def test_three_steps():
 
 
 @pytest.mark.slow
-def test_twenty_steps_of_the_published_networks(optimised):
-    compare(20, 1e-4, gwae_networks.GWAEConfig(prior="factorised-neural", latent_dim=10, warmup_steps=100))
+def test_ten_steps_of_the_published_networks():
+    compare(10, 1e-4, gwae_networks.GWAEConfig(prior="factorised-neural", latent_dim=10, warmup_steps=100))
