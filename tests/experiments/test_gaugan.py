@@ -140,7 +140,7 @@ def test_synthesise_refuses_what_does_not_fit(trained, folders, tmp_path, monkey
     said = lambda *more: said_on_failure(synthesise.main, [trained, *more, *out], monkeypatch, capsys)  # noqa: E731
     assert "--instances" in said("--labels", folders / "labels")
     assert "48 x 48" in said("--labels", labels, "--instances", labels, "--no-resize")
-    assert "is no folder" in said("--labels", tmp_path / "nowhere")
+    assert "no such folder" in said("--labels", tmp_path / "nowhere")
     Image.fromarray(np.full((SIDE, SIDE), 77, np.uint8)).save(labels / "0.png")
     assert "77" in said("--labels", labels, "--instances", labels)
     np.savez(tmp_path / "weights.npz", **{"fc.weight": np.zeros((4, 4, 3, 3), np.float32)})

@@ -100,7 +100,8 @@ def list_images(folder: Path, flag: str, below: bool = False) -> list[Path]:
       UserError: there is no such folder, it can't be read, or it holds no image.
     """
     if not folder.is_dir():
-        raise UserError(flag, folder, "no such folder", "check the spelling")
+        problem = "is a file" if folder.exists() else "no such folder"
+        raise UserError(flag, folder, problem, "name a folder of images")
     try:
         entries = sorted(folder.rglob("*") if below else folder.iterdir())
         files = [path for path in entries if _is_image(path, folder)]
