@@ -61,8 +61,8 @@ def test_vae_with_batch_norm(small_images, tmp_path):
 
 
 @pytest.mark.slow
-def test_gwae_twenty_steps(small_images, tmp_path):
-    compare("gwae_3dshapes", (*IMAGES, *small_images, *GWAE, "--train.steps", 20), 1e-4, tmp_path)
+def test_gwae_six_steps(small_images, tmp_path):
+    compare("gwae_3dshapes", (*IMAGES, *small_images, *GWAE, "--train.steps", 6), 1e-4, tmp_path)
 
 
 @pytest.mark.slow
