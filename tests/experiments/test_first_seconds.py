@@ -16,17 +16,13 @@ def test_ctrl_c_during_imports_is_one_line(name, tmp_path):
     """JAX is replaced by a module that says when its import begins, and lasts."""
     (tmp_path / "jax.py").write_text("import sys, time\nprint('importing', flush=True)\ntime.sleep(60)\n")
     environment = {**ENVIRONMENT, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", name, "x"],
-        env=environment,
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None and process.stdout.readline() == "importing\n"
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(
+        [sys.executable, "-m", name, "x"], env=environment, cwd=tmp_path, **pipes
+    ) as process:
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=300)
     assert (process.returncode, said) == (130, "stopped before anything had begun\n")
 
 
