@@ -106,6 +106,12 @@ def main(command: Callable[[Sequence[str]], None]) -> None:
         processes.leave(f"error: {error}")
     except KeyboardInterrupt:
         _end("stopped; what was saved is kept, and --resume RUN_DIR continues", 130)
+    except MemoryError:
+        _end("error: these settings need more memory than there is; give smaller sizes or batches", 2)
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        _end("error: these settings need more memory than the device has; give smaller sizes or batches", 2)
     except OSError as error:  # of a file or folder that no reader or writer expected to be like this
         if error.filename is None:
             raise
@@ -210,7 +216,7 @@ def training(run: RunDirectory, config: RunConfig) -> Iterator[RunDirectory]:
 
     previous = signal.signal(signal.SIGTERM, stop)
     try:
-        with run.locked(), processes.watched(run), _nothing_left(run, new=config.resume is None):
+        with run.locked(), _nothing_left(run, new=config.resume is None), processes.watched(run):
             check_outputs(run)
             kept = {field: run.config.get(field) for field in NOT_SETTINGS}
             yield update_config(run, {**to_json(config), **kept})
@@ -226,6 +232,8 @@ def _nothing_left(run: RunDirectory, new: bool) -> Iterator[None]:
     """Removes a new run that fails before anything was trained: the corrected command may have its name."""
     try:
         yield
+    except processes.ProcessLostError:
+        raise  # the others are to be started again with this run
     except Exception:
         if new and jax.process_index() == 0:
             remove_untrained(run)

@@ -16,6 +16,7 @@ from train.data.image_files import Encoded, UnreadableError, list_images, read_p
 from train.devices import on_one_device
 from train.errors import UserError
 from train.npz_files import read_npz
+from train.run_directory import refuse_own
 from train.seeds import unstack
 from train.stored_state import Which
 
@@ -42,6 +43,7 @@ def main(argv: Sequence[str]) -> None:
     if not config.out.parent.is_dir():
         raise UserError("--out", config.out, "its folder does not exist", "make the folder first")
     refuse_input(config.out, [config.input])
+    refuse_own(config.out, config.run_dir)
     images, names = read_images(config.input)
     trained = open_trained(config.run_dir, config.checkpoint)
     count = len(trained.keys)

@@ -24,7 +24,7 @@ from train.atomic import refuse_input, write_atomically
 from train.data.ratings import Columns, read_csv
 from train.data.table_files import TableFile, header_of
 from train.errors import UserError
-from train.run_directory import open_run
+from train.run_directory import open_run, refuse_own
 from train.stored_state import Which
 
 USERS_AT_A_TIME = 500
@@ -70,6 +70,7 @@ def main(argv: Sequence[str]) -> None:
         raise UserError("--out", config.out, "its folder does not exist", "make the folder first")
     if config.out is not None:
         refuse_input(config.out, [config.user_history])
+        refuse_own(config.out, config.run_dir)
     model = open_recommender(config.run_dir, config.checkpoint, config.seed, config.model)
     others = f", of {', '.join(model.models)} (--model)" if len(model.models) > 1 else ""
     cli.say(f"{model.name} recommends{others}")

@@ -15,6 +15,7 @@ from train.atomic import write_atomically
 from train.devices import on_one_device
 from train.errors import UserError
 from train.figures import image_grid
+from train.run_directory import refuse_own
 from train.seeds import unstack
 from train.stored_state import Which
 
@@ -42,6 +43,7 @@ def main(argv: Sequence[str]) -> None:
     config = runs.parse(Config, "sample", __doc__, argv)
     if not 1 <= config.n <= 100_000:
         raise UserError("--n", config.n, "is out of range", "give 1 to 100,000")
+    refuse_own(config.out, config.run_dir)
     trained = open_trained(config.run_dir, config.checkpoint)
     count = len(trained.keys)
     asked = [runs.seed_index(config.seed, trained.first_seed, count)]

@@ -13,8 +13,8 @@ from train.errors import UserError
 
 Config = TypeVar("Config")
 REMEDY = "restore that file as the run wrote it, or start a new run"
-LARGEST = 2**63
-"""Whole numbers stay below: no setting is larger, and what computes with them in 64 bits would overflow."""
+LARGEST = 2**31
+"""Whole numbers stay below: no setting is larger, and sizes and seeds are numbers of 32 bits to the devices."""
 
 
 def to_json(config: Any) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def located(config: Config, default: Any, prefix: str = "--") -> Config:
     """The settings with every path that was given, not taken over, made absolute; `~` is the home folder.
 
     Raises:
-      UserError: a path can't be one: no such home folder, a zero byte.
+      UserError: a path can't be one: no such home folder, a zero byte; or a number is too large for any setting.
     """
     changed: dict[str, Any] = {}
     for field in dataclasses.fields(typing.cast(Any, config)):
@@ -85,7 +85,15 @@ def located(config: Config, default: Any, prefix: str = "--") -> Config:
             changed[field.name] = located(typing.cast(Any, value), before, f"{flag}.")
         elif isinstance(value, Path) and value != before:
             changed[field.name] = absolute(value, flag)
+        elif _too_large(value):
+            raise UserError(flag, _brief(value), "is too large", "give a number below two billion")
     return dataclasses.replace(typing.cast(Any, config), **changed)
+
+
+def _too_large(value: Any) -> bool:
+    """Whether a whole number, or one of several, is beyond any setting."""
+    numbers = value if isinstance(value, tuple) else (value,)
+    return any(isinstance(number, int) and abs(number) >= LARGEST for number in numbers)
 
 
 def absolute(path: Path, flag: str) -> Path:
@@ -148,7 +156,7 @@ def _plain(hint: Any, given: Any, name: str) -> Any:
     if hint in (int, float):
         if isinstance(given, bool) or not isinstance(given, int if hint is int else int | float):
             raise _wrong(name, given, "is no whole number" if hint is int else "is no number")
-        if isinstance(given, int) and abs(given) >= LARGEST:
+        if isinstance(given, int) and abs(given) >= (LARGEST if hint is int else 2**63):
             raise _wrong(name, given, "is too large")
         if not math.isfinite(given):
             raise _wrong(name, given, "is no finite number")

@@ -35,7 +35,7 @@ from train.data.layout_parts import Batch
 from train.data.pair_geometry import Geometry
 from train.errors import UserError
 from train.layout import Layout
-from train.run_directory import open_run
+from train.run_directory import open_run, refuse_own
 from train.steps.gaugan_networks import GauGANConfig, check
 from train.steps.gaugan_weights import import_official
 from train.weight_files import ENDINGS, read_weights
@@ -201,6 +201,8 @@ def list_maps(flag: str, folder: Path) -> list[Path]:
 
 def check_out(config: Config, files: Sequence[Path]) -> None:
     """Raises UserError where writing would overwrite a map, or one image another."""
+    if config.source.is_dir():
+        refuse_own(config.out, config.source)
     for folder in (config.labels, config.instances):
         same = folder is not None and config.out.exists() and folder.exists() and config.out.samefile(folder)
         if folder is not None and (same or config.out.resolve() == folder.resolve()):

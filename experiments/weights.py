@@ -27,7 +27,7 @@ from experiments.stored_models import Stored
 from train import seeds
 from train.atomic import write_atomically
 from train.errors import UserError
-from train.run_directory import RunDirectory, create_run, open_run
+from train.run_directory import RunDirectory, create_run, open_run, refuse_own
 from train.stored_state import Which, load_state, save_state
 from train.weight_files import read_weights, write_state_dict
 
@@ -104,6 +104,7 @@ def export(stored: Stored, config: Export) -> None:
     Raises:
       UserError: there is no such checkpoint or seed, the weights have no names, or the file can't be written.
     """
+    refuse_own(config.out, config.run_dir)
     index = runs.seed_index(config.seed, stored.config.seed, stored.config.seeds)
     keys = seeds.seed_keys(stored.config.seed, stored.config.seeds)
     state = load_state(stored.task, keys, stored.train, stored.run, config.checkpoint or stored.serves)

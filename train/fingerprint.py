@@ -52,8 +52,8 @@ def _of_folder(path: Path) -> str:
     for place, folders, names in os.walk(path):
         folders[:] = [name for name in folders if not (name.startswith(".") or _is_run(Path(place, name)))]
         for name in names:
-            if not name.startswith("."):
-                file = Path(place, name)
+            file = Path(place, name)
+            if not name.startswith(".") and file.is_file():
                 files.append((file.relative_to(path).as_posix(), file.stat().st_size))
         if len(files) > _MOST_FILES:
             return f"over {_MOST_FILES} files"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from train.errors import UserError
+from train.regular_files import require_regular
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -31,6 +32,7 @@ def read_json(path: Path, field: str, remedy: str) -> Any:
       UserError: the file can't be read, or is no JSON.
     """
     try:
+        require_regular(path)
         return parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)

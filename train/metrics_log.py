@@ -9,7 +9,7 @@ import json
 import logging
 import math
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -54,7 +54,11 @@ class MetricsLog:
 
     def __init__(self, path: Path, resumed_at: int = -1):
         self._path = path
-        kept = [line.text for line in _lines(path) if line.step <= resumed_at]
+        lines = _lines(path)
+        good = [i for i, line in enumerate(lines) if line.values is not None and line.step <= resumed_at]
+        # Between good lines bad ones stay as they are: someone may mend them.
+        before = lines[: good[-1] + 1] if good else []
+        kept = [line.text for line in before if line.values is None or line.step <= resumed_at]
         write_atomically(path, b"".join(kept))
         self._file = path.open("ab", buffering=0)
 
@@ -86,7 +90,7 @@ def read_metrics(path: Path) -> dict[str, Series]:
     """
     series: dict[str, list[tuple[int, Any]]] = defaultdict(list)
     for line in _lines(path):
-        for name, value in line.values.items():
+        for name, value in (line.values or {}).items():
             series[name].append((line.step, value))
     return {
         name: (np.array([step for step, _ in points]), np.array([value for _, value in points], np.float64))
@@ -128,13 +132,15 @@ class _TensorBoard:
 
 
 class _Line(NamedTuple):
+    """`values` is None for a line that is none of a log."""
+
     text: bytes
     step: int
-    values: dict[str, list[float] | float]
+    values: dict[str, list[float] | float] | None
 
 
 def _lines(path: Path) -> list[_Line]:
-    """The whole lines of a log; those that are none of a log are named in a warning and passed over."""
+    """The whole lines of a log; those that are none of a log are named in a warning."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -144,17 +150,21 @@ def _lines(path: Path) -> list[_Line]:
         raise UserError("metrics log", path, problem, "move what is there out of the way") from error
     found: list[_Line] = []
     bad: list[tuple[int, str]] = []
-    lengths: dict[str, int] = {}
-    for number, text in enumerate(content.splitlines(keepends=True), 1):
-        if not text.endswith(b"\n"):
-            break  # what a kill or a full disk cut off
+    whole = content.split(b"\n")[:-1]  # the last piece is what a kill or a full disk cut off, or nothing
+    for number, text in enumerate(whole, 1):
         try:
-            line = _parsed(text)
-            _check_seeds(line.values, lengths)
-            found.append(line)
+            found.append(_parsed(text + b"\n"))
         except ValueError as error:
             bad.append((number, str(error)[:80]))
+            found.append(_Line(text + b"\n", -1, None))
+    usual = _usual_seeds(found)
+    for i, line in enumerate(found):
+        strange = next((name for name, n in _seeds(line).items() if usual[name] != n), None)
+        if strange is not None:
+            bad.append((i + 1, f"{strange[:40]!r} is of another number of seeds than elsewhere"))
+            found[i] = line._replace(values=None)
     if bad:
+        bad.sort()
         number, reason = bad[0]
         told = "1 line is" if len(bad) == 1 else f"{len(bad)} lines are"
         _LOG.warning("%s: %s passed over, first line %d (%s)", path, told, number, reason)
@@ -172,13 +182,20 @@ def _parsed(text: bytes) -> _Line:
     return _Line(text, step, {name: _decoded(value) for name, value in content.items()})
 
 
-def _check_seeds(values: Mapping[str, list[float] | float], lengths: dict[str, int]) -> None:
-    """Raises ValueError where a metric is of another number of seeds than before; -1 stands for a plain number."""
-    counts = {name: len(value) if isinstance(value, list) else -1 for name, value in values.items()}
-    for name, count in counts.items():
-        if lengths.get(name, count) != count:
-            raise ValueError(f"{name[:40]!r} is of another number of seeds than before")
-    lengths |= counts
+def _seeds(line: _Line) -> dict[str, int]:
+    """How many each metric of a line is of; -1 stands for a plain number."""
+    return {
+        name: len(value) if isinstance(value, list) else -1 for name, value in (line.values or {}).items()
+    }
+
+
+def _usual_seeds(lines: list[_Line]) -> dict[str, int]:
+    """The number of seeds that each metric has in most lines."""
+    counts: dict[str, Counter[int]] = defaultdict(Counter)
+    for line in lines:
+        for name, number in _seeds(line).items():
+            counts[name][number] += 1
+    return {name: counter.most_common(1)[0][0] for name, counter in counts.items()}
 
 
 def _encoded(value: Any) -> Any:

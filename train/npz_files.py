@@ -13,6 +13,7 @@ from zipfile import ZipFile, ZipInfo
 import numpy as np
 
 from train.errors import UserError
+from train.regular_files import require_regular
 
 FLAG = "--max-inflated-mb"
 INFLATION = 100
@@ -50,11 +51,11 @@ def without_limit(arguments: Sequence[str]) -> list[str]:
     rest, given = [], iter(arguments)
     for argument in given:
         flag, equals, value = argument.partition("=")
-        if flag != FLAG:
+        if flag.replace("_", "-") != FLAG:
             rest.append(argument)
             continue
         value = value if equals else next(given, "")
-        if not (value.isdecimal() and len(value) < 10):
+        if not (value.isascii() and value.isdecimal() and len(value) < 10):
             raise UserError(FLAG, shorten(value), "is no whole number", "give millions of bytes")
         allow_inflated(int(value))
     return rest
@@ -103,6 +104,7 @@ class NpzFile:
         with self._open(name) as (stream, header):
             numbers = np.empty(math.prod(header.shape), header.dtype)
             _fill(stream, numbers.view(np.uint8).data if numbers.nbytes else memoryview(b""), name)
+        _check_text(name, numbers)
         if header.fortran_order:
             return np.ascontiguousarray(numbers.reshape(header.shape[::-1]).T)
         return numbers.reshape(header.shape)
@@ -167,6 +169,7 @@ def open_npz(path: Path, field: str, remedy: str = _SAVE_AGAIN) -> Iterator[NpzF
     """
     path = path.expanduser()
     try:
+        require_regular(path)
         with path.open("rb") as stream:
             if stream.read(6) == b"\x93NUMPY":
                 raise ValueError("it holds a single array without a name, as np.save writes it")
@@ -252,6 +255,14 @@ def _check_header(name: str, header: Header, held: int) -> None:
         )
     if header.nbytes < held:
         raise ValueError(f"array {name} has {held - header.nbytes:,} bytes more than its header says")
+
+
+def _check_text(name: str, array: np.ndarray) -> None:
+    """Raises ValueError for texts of numbers that are no characters, which Python can't hold."""
+    if array.dtype.kind == "U" and array.nbytes:
+        points = array.view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
+        if np.any((points > 0x10FFFF) | ((points >= 0xD800) & (points <= 0xDFFF))):
+            raise ValueError(f"array {shorten(name)} holds text of numbers that are no characters")
 
 
 def _fill(stream: IO[bytes], target: memoryview, name: str) -> None:

@@ -180,6 +180,20 @@ def check_outputs(run: RunDirectory) -> None:
             raise UserError("run directory", path, "is a folder", "move that folder away")
 
 
+OWN = {
+    *("config.json", "catalogue.json", "layout.json", "results.json", "end.json", "metrics.jsonl"),
+    *("report.html", "checkpoints", "figures", "profile", "tensorboard"),
+}
+"""Names of what a run, or one of its stages, keeps in its folder."""
+
+
+def refuse_own(out: Path, run: Path, flag: str = "--out") -> None:
+    """Raises UserError where what is to be written would take the place of what a run keeps."""
+    place, folder = out.expanduser().resolve(), run.expanduser().resolve()
+    if place == folder or (place.is_relative_to(folder) and OWN & set(place.relative_to(folder).parts)):
+        raise UserError(flag, out, "belongs to the run that is read", "name another place")
+
+
 def remove_untrained(run: RunDirectory) -> None:
     """Removes a run in which nothing was trained: no checkpoint, no line of metrics. Others are left as they are."""
     checkpoints = (p for p in run.path.rglob("checkpoints/*/*") if p.name.isdigit())

@@ -4,9 +4,17 @@ import dataclasses
 import json
 import pathlib
 
+import jax
 import pytest
 
-from experiments import cli, gru4rec_sessions, gwae_3dshapes, mi_minimisation, multvae_movielens
+from experiments import (
+    cli,
+    gru4rec_sessions,
+    gwae_3dshapes,
+    mi_minimisation,
+    multvae_movielens,
+    processes,
+)
 from experiments.entry import entry_of
 from train.errors import UserError
 
@@ -84,6 +92,28 @@ def test_a_stop_leaves_a_run_that_can_be_resumed(tmp_path):
     with pytest.raises(cli.Interrupted, match="--resume"), cli.training(run, config):
         raise KeyboardInterrupt
     assert (run.path / "config.json").is_file()
+
+
+def test_a_run_that_lost_a_process_stays(tmp_path):
+    config, run = new_run(tmp_path)
+    with pytest.raises(processes.ProcessLostError), cli.training(run, config):
+        raise processes.ProcessLostError("process 1 is gone")
+    assert (run.path / "config.json").is_file()
+
+
+@pytest.mark.parametrize("flag", ["--model.latent-dim", "--train.steps", "--seed"])
+def test_numbers_beyond_any_setting(flag):
+    with pytest.raises(UserError, match=f"{flag} = 4611686018427387904: is too large"):
+        parse(flag, "4611686018427387904")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 9 EB")])
+def test_too_little_memory_is_one_line(error, monkeypatch, capsys):
+    def command(_):
+        raise error
+
+    code, said = ended(command, monkeypatch, capsys)
+    assert code == 2 and said.count("\n") == 1 and "more memory" in said
 
 
 def resumed(run, *flags):

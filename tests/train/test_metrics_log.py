@@ -178,3 +178,27 @@ def test_a_folder_in_its_place_is_a_user_error(path: Path):
     for use in (read_metrics, MetricsLog):
         with pytest.raises(UserError, match=r"metrics\.jsonl: can't be read"):
             use(path)
+
+
+WHOLE = [f'{{"step": {i}, "loss": [{i}.0, 2.0]}}\n' for i in range(1, 6)]
+
+
+@pytest.mark.parametrize("place", [0, 2, 4])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        '{"step": 1, "loss": 3.0}\n',
+        '{"step": 1, "loss": [1.0, 2.0, 3.0]}\n',
+        '{"step":0,"lo\rss":3.0}\n',
+        "?\n",
+    ],
+)
+def test_a_bad_line_costs_no_good_one(tmp_path, caplog, bad, place):
+    path = tmp_path / "metrics.jsonl"
+    lines = [*WHOLE[:place], bad, *WHOLE[place:]]
+    path.write_text("".join(lines), newline="")
+    steps, values = read_metrics(path)["loss"]
+    assert steps.tolist() == [1, 2, 3, 4, 5] and values[:, 0].tolist() == [1, 2, 3, 4, 5]
+    assert f"first line {place + 1}" in caplog.text
+    MetricsLog(path, resumed_at=5).close()
+    assert path.read_bytes().decode() == "".join(lines)

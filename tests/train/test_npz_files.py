@@ -171,3 +171,14 @@ def test_newer_headers(tmp_path):
     np.lib.format.write_array(stream, np.arange(3), version=(2, 0))
     archive(tmp_path / "a.npz", [("x.npy", stream.getvalue())])
     assert read_npz(tmp_path / "a.npz", "--input")["x"].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("number", [0x7FFFFFFF, 0x110000, 0xD800])
+def test_text_of_numbers_that_are_no_characters(tmp_path, number, order):
+    texts = np.array([65, number], f"{order}u4").view(f"{order}U1")
+    stream = io.BytesIO()
+    np.lib.format.write_array(stream, texts)
+    archive(tmp_path / "a.npz", [("names.npy", stream.getvalue())])
+    with pytest.raises(UserError, match="no characters"):
+        read_npz(tmp_path / "a.npz", "--input")

@@ -18,6 +18,7 @@ from train.run_directory import (
     check_resume,
     create_run,
     open_run,
+    refuse_own,
     remove_untrained,
     write_json,
 )
@@ -271,3 +272,13 @@ def test_a_run_in_which_something_was_trained_stays(run: RunDirectory, place: st
 def test_fingerprints_are_kept(tmp_path: Path):
     run = create_run("e", {}, tmp_path / "run", files={"data.path": "3-abc"})
     assert open_run(run.path).files == {"data.path": "3-abc"}
+
+
+@pytest.mark.parametrize(
+    "name", [".", "config.json", "vae/metrics.jsonl", "vae/checkpoints/last/3", "figures/a.png"]
+)
+def test_an_output_never_takes_the_place_of_what_a_run_keeps(tmp_path, name):
+    with pytest.raises(UserError, match=r"--out = .*belongs to the run"):
+        refuse_own(tmp_path / name, tmp_path)
+    refuse_own(tmp_path / "samples", tmp_path)
+    refuse_own(tmp_path.parent / "config.json", tmp_path)

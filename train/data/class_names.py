@@ -4,6 +4,7 @@ from pathlib import Path
 
 from train.errors import UserError
 from train.json_files import parse_json
+from train.regular_files import require_regular
 
 FLAG = "--data.class-names"
 _REMEDY = (
@@ -22,6 +23,7 @@ def read_class_names(path: Path, classes: int) -> tuple[str, ...]:
       UserError: the file can't be read, or does not name every class once.
     """
     try:
+        require_regular(path.expanduser())
         content = path.expanduser().read_bytes()
         names = _of_json(content) if path.suffix.lower() == ".json" else _of_lines(content)
     except (OSError, ValueError) as error:

@@ -166,7 +166,7 @@ def _to_indices(image: Image.Image) -> Int[np.ndarray, "h w"] | str:
     if image.mode not in _INDEX_MODES:
         return f"is a colour image ({image.mode}), not a map of integers"
     raw, largest = _raw(image), _stored_largest(image)
-    if raw.startswith("L;") and raw.endswith("I"):
+    if raw.startswith(("L;", "1;")) and raw.endswith("I"):
         return "stores its integers inverted, white as 0"
     image.load()
     values = np.asarray(_upright(image)).astype(np.int32)

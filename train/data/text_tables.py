@@ -236,7 +236,7 @@ class _Numbers:
         """
         try:
             if self._what == "rating":
-                return np.fromiter(map(float, part.fields), np.float64, len(part.fields))
+                return np.fromiter(map(_number, part.fields), np.float64, len(part.fields))
             return self._times.read(part.fields)
         except (ValueError, OverflowError):
             raise self._error(part) from None
@@ -253,9 +253,16 @@ class _Numbers:
         return part.file.error(problem + ", nor is any other", f"write {wanted}, or name another column")
 
 
+def _number(field: str) -> float:
+    """As files of numbers have it: Python's own form would also take 1_0 and digits of other scripts."""
+    if "_" in field or not field.isascii():
+        raise ValueError("no number")
+    return float(field)
+
+
 def _is_number(field: str) -> bool:
     try:
-        float(field)
+        _number(field)
     except ValueError:
         return False
     return True

@@ -12,6 +12,8 @@ _DAY_NUMBERS = (19_000_101, 21_001_231)
 _UNITS = (("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9))
 _LATEST = 2.0**33
 """Seconds since 1970 of the year 2242; what is later is in a smaller unit."""
+_EARLY = 1e8
+"""Seconds since 1970 of the year 1973: in a log of our century, a time in another unit, or none."""
 _LONGEST = 100 * 366 * 86_400.0
 
 
@@ -83,6 +85,10 @@ def to_seconds(times: Float[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " n"],
     if latest / scale > _LATEST or high - low > _LONGEST:
         years = (high - low) / (365.25 * 86_400)
         raise ValueError(f"are {times.min():.12g} to {times.max():.12g}: {years:,.0f} years if in {unit}")
+    early = np.abs(seconds) < _EARLY
+    if latest / scale > 10 * _EARLY and early.any():
+        row = int(early.argmax())
+        raise ValueError(f"are {unit} since 1970, most of them, but not {times[row]:.12g}")
     if _DAY_NUMBERS[0] <= low and high <= _DAY_NUMBERS[1] and _are_days(times):
         raise ValueError(f"are {low:.0f} to {high:.0f}, which look like days (year, month, day), not seconds")
     return seconds, unit

@@ -268,7 +268,8 @@ def pair_rows(
     """Which items are in a user's pairs: the clicks, and the items of S_u."""
     drawn, _ = top_k(jnp.where(x > 0, -1.0, uniform), min(config.negatives, items), items)
     real = jnp.arange(x.shape[1])[None] < items
-    return jnp.where((x > 0) | (real & (uniform >= drawn[:, -1:])), 1.0, 0.0)
+    some = jnp.any(x > 0, axis=1, keepdims=True)  # without a click there is no pair
+    return jnp.where((x > 0) | (some & real & (uniform >= drawn[:, -1:])), 1.0, 0.0)
 
 
 def apply(

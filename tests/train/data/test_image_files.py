@@ -249,3 +249,14 @@ def test_folders_without_images(tmp_path):
     for folder, problem in ((tmp_path, "holds no image"), (tmp_path / "none", "no such folder")):
         with pytest.raises(UserError, match=f"^--input = .*: {problem}"):
             list_images(folder, "--input")
+
+
+@pytest.mark.parametrize("compression", ["raw", "group4"])
+def test_maps_of_one_bit_with_white_as_0_are_refused(tmp_path, compression):
+    bits = np.arange(64).reshape(8, 8) % 2
+    image = Image.fromarray(bits.astype(bool))
+    image.save(tmp_path / "a.tif", compression=compression, tiffinfo={262: 1})
+    np.testing.assert_array_equal(read_indices(Encoded("a.tif", tmp_path / "a.tif"), "--data.labels"), bits)
+    image.save(tmp_path / "b.tif", compression=compression, tiffinfo={262: 0})
+    with pytest.raises(UserError, match="inverted"):
+        read_indices(Encoded("b.tif", tmp_path / "b.tif"), "--data.labels")

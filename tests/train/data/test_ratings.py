@@ -158,6 +158,8 @@ def test_without_time_the_file_is_the_order(tmp_path):
         ("u.data", "1\t2\t3\t4\n1\tx7\t3\t4\n", "the item 'x7', which is no whole number"),
         ("u.data", "1\t2\t3\t4\n1.5\t2\t3\t4\n", "the user '1.5', which is no whole number"),
         ("u.data", "1\t2\tgood\t4\n", "line 1 has in column 'rating' 'good', which is not a number"),
+        ("u.data", "1\t2\t1_0\t4\n", "line 1 has in column 'rating' '1_0', which is not a number"),
+        ("u.data", "1\t2\t\u0663\t4\n", "in column 'rating' '\u0663', which is not a number"),
         ("u.data", "1\t2\tnan\t4\n", "row 1 has a rating that is not finite"),
         ("u.data", "", "is empty"),
         ("ratings.csv", "1,2,3,4\n", "its first line is not a header (1, 2, 3, 4); write userId,movieId"),

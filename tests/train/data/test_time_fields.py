@@ -62,6 +62,8 @@ def test_times_from_another_start_are_seconds(times):
         ([0.0, 1.5e10], "years if in seconds"),
         ([TIME, TIME, TIME * 1e3], "years if in seconds"),
         ([1e30], "nanoseconds"),
+        ([TIME, TIME * 1e3, TIME * 1e3], "most of them, but not"),
+        ([TIME, 0.0, TIME], "are seconds since 1970, most of them, but not 0"),
     ],
 )
 def test_impossible_times(times, message):

@@ -276,3 +276,9 @@ def test_wrong_settings(change, flag):
     with pytest.raises(UserError) as error:
         cdae.check(replace(CDAEConfig(), **change))
     assert error.value.field == flag
+
+
+def test_without_a_click_no_item_is_in_a_pair():
+    clicks = jnp.zeros((2, ITEMS)).at[0, 1].set(1.0)
+    used = cdae.pair_rows(clicks, NOISE.negatives[:2], replace(CONFIG, pairwise=True, negatives=2), ITEMS)
+    assert used.sum(1).tolist() == [3, 0]
