@@ -1,7 +1,7 @@
 """`python -m experiments`: what there is to run."""
 
 from experiments import cli
-from experiments.entry import entry_named
+from experiments.experiment import experiment_named
 from train.tables import Table, to_text
 
 COMMANDS = (
@@ -17,7 +17,7 @@ COMMANDS = (
 
 def main() -> None:
     """Prints the experiments and the commands on runs."""
-    abouts = [entry_named(name).about for name in cli.EXPERIMENTS]
+    abouts = [experiment_named(name).about for name in cli.EXPERIMENTS]
     rows = [[about.name, about.paper, about.data, about.time] for about in abouts]
     print("Run one with: python -m experiments.NAME [--help]\n")
     print(to_text(Table("Experiments", ["name", "paper", "data", "time"], rows)))

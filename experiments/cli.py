@@ -70,20 +70,11 @@ class RunConfig:
 
 
 Config = TypeVar("Config", bound=RunConfig)
+ConfigIn = TypeVar("ConfigIn", bound=RunConfig, contravariant=True)
 NOT_SETTINGS = ("resume", "run_dir", "profile", "tensorboard", "distributed")
 """Fields that say how to run, not what: they may differ when a run is resumed."""
 MOST_SEEDS = 10_000
 """Of one program, which holds the states of all."""
-
-
-@dataclass(frozen=True)
-class About:
-    """A line of `python -m experiments`."""
-
-    name: str
-    paper: str
-    data: str
-    time: str
 
 
 def main(command: Callable[[Sequence[str]], None]) -> None:
@@ -275,11 +266,6 @@ def cache_compilations() -> None:
             return
         jax.config.update("jax_compilation_cache_dir", str(folder / "jaxmodels" / "programs"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-
-
-def published(config: RunConfig, presets: Mapping[str, Config]) -> Config:
-    """The published setting that a run departs from: `paper`, unless its preset is another published one."""
-    return presets["paper" if config.preset == "quick" else config.preset]
 
 
 def announce(

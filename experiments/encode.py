@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from experiments import cli, runs
-from experiments.representation.view import View, open_trained
+from experiments.representation.view import View, open_model
 from train.atomic import refuse_input, write_atomically
 from train.data.image_files import Encoded, UnreadableError, list_images, read_photo
 from train.devices import on_one_device
@@ -45,16 +45,16 @@ def main(argv: Sequence[str]) -> None:
     refuse_input(config.out, [config.input])
     refuse_own(config.out, config.run_dir)
     images, names = read_images(config.input)
-    trained = open_trained(config.run_dir, config.checkpoint)
-    count = len(trained.keys)
-    views = [View(trained.system.autoencoder, on_one_device(unstack(trained.state, i))) for i in range(count)]
+    model = open_model(config.run_dir, config.checkpoint)
+    count = len(model.keys)
+    views = [View(model.member.autoencoder, on_one_device(unstack(model.state, i))) for i in range(count)]
     encoded = [view.encode(images) for view in views]
     file = io.BytesIO()
     np.savez(
         file,
         mean=np.stack([mu for mu, _ in encoded]),
         logvar=np.stack([logvar for _, logvar in encoded]),
-        seeds=np.arange(trained.first_seed, trained.first_seed + count),
+        seeds=np.arange(model.first_seed, model.first_seed + count),
         names=np.asarray(names),
     )
     write_atomically(config.out, file.getvalue(), "--out", "give a writable file")

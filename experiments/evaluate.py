@@ -14,7 +14,8 @@ from pathlib import Path
 import tyro
 
 from experiments import cli
-from experiments.entry import entry_of
+from experiments.experiment import experiment_of
+from experiments.session import replay
 from train.errors import UserError
 from train.fingerprint import check_files
 from train.run_directory import RunDirectory, check_outputs, open_run
@@ -31,15 +32,15 @@ def main(argv: Sequence[str]) -> None:
         )
     run = open_run(cli.absolute(Path(argv[0]), "RUN_DIR"), "RUN_DIR")
     check_outputs(run)
-    experiment = entry_of(run)
-    saved = cli.from_json(experiment.config, run.config)
+    experiment = experiment_of(run)
+    saved = experiment.saved(run)
     prog = f"python -m experiments.evaluate {argv[0]}"
     wanted = tyro.cli(type(saved.evaluate), default=saved.evaluate, prog=prog, args=list(argv[1:]))
     cli.cache_compilations()
     cli.find_devices()
     try:
         check_files(run.files, cli.paths(saved))
-        experiment.evaluate(run, replace(saved, evaluate=cli.located(wanted, saved.evaluate)))
+        replay(experiment, run, replace(saved, evaluate=cli.located(wanted, saved.evaluate)))
     except UserError as error:
         raise _as_said_here(error, run) from error
 

@@ -7,38 +7,26 @@ The embedded data are `shapes3d-procedural`, an approximation of 3D Shapes rende
 takes the real set. `--model.objective` trains the VAE or the beta-VAE on the same networks instead.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
 import numpy as np
-from jaxtyping import PyTree
 
-from experiments import cli, run_report
-from experiments.entry import Entry
+from experiments import cli
+from experiments.experiment import About, Experiment
 from experiments.representation import autoencoding
-from experiments.representation.autoencoding import DataConfig, EvaluateConfig, System
-from experiments.representation.report import evaluate_and_report
-from experiments.stored_models import Names, Stored, own
+from experiments.representation.autoencoding import DataConfig, EvaluateConfig, ImageSystem, Member, Model
+from experiments.representation.report import findings
+from experiments.session import Session, command_of
+from experiments.weight_names import Names, own
 from jaxmodels.torch_import.gwae import export_state_dict
 from train import config as train_config
-from train import devices, seeds
 from train.config import TrainConfig
 from train.errors import UserError
-from train.feed import make_feed
-from train.loop import fit
 from train.run_directory import RunDirectory
 from train.steps import gwae, gwae_networks, gwae_weights, vae
-from train.stored_state import Which, load_state
-
-NAME = "gwae_3dshapes"
-ABOUT = cli.About(
-    name=NAME,
-    paper="Gromov-Wasserstein Autoencoders (ICLR 2023); VAE, beta-VAE",
-    data="3D Shapes, rendered; or TFDS, h5, npz",
-    time="quick: 5 to 9 min on 2 CPU cores",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,49 +71,28 @@ QUICK = replace(
     evaluate=EvaluateConfig(train_codes=1000, test_codes=500, votes=100, group=16, images=512),
 )
 PRESETS: dict[str, Config] = {"quick": QUICK, "paper": PAPER}
-CHANGEABLE = (*train_config.RESUMABLE, "evaluate", "preset")
 
 
-def main(argv: Sequence[str]) -> None:
-    """config -> source -> state -> train_step -> fit -> evaluate -> report."""
-    config, resumed = cli.parse(Config, PRESETS, NAME, __doc__ or "", argv)
-    cli.prepare(config)
-    mesh = devices.data_mesh()
-    check(config, mesh.size)
+def flow(session: Session[Config], config: Config) -> None:
+    """config -> source -> train_step -> fit -> evaluate -> report."""
+    session.check_batch(config.train)
     source, split = autoencoding.open_data(config.data, config.evaluate)
-    model = system(config.model)
-    run = cli.open_or_create(config, resumed, NAME, CHANGEABLE)
-    with cli.training(run, config) as run:
-        cli.announce(config, run, cli.published(config, PRESETS))
-        if 0 < config.model.decay_steps < config.train.steps:
-            cli.say(f"after update {config.model.decay_steps} the learning rates stay at a hundredth")
-        keys = seeds.seed_keys(config.seed, config.seeds)
-        rows = split.train[: config.data.train_size or None]
-        budget = int(config.data.device_gb * 1e9)
-        feed = make_feed(source, rows, config.train.batch_size, keys, mesh, config.train.inner_steps, budget)
-        validation = autoencoding.validation_batches(
-            source, split, config.data, config.train.batch_size, mesh
-        )
-        fitted = fit(
-            model.task,
-            feed,
-            validation,
-            keys,
-            config.train,
-            run,
-            mesh,
-            first_seed=config.seed,
-            profile=config.profile,
-            tensorboard=config.tensorboard,
-        )
-        state = fitted.best if config.evaluate.checkpoint == "best" else fitted.last
-        evaluate_and_report(run, trained(config, model, state), source, split, config.evaluate)
+    member, size = member_of(config.model), config.train.batch_size
+    session.begin()
+    if 0 < config.model.decay_steps < config.train.steps:
+        cli.say(f"after update {config.model.decay_steps} the learning rates stay at a hundredth")
+    feed = autoencoding.training_feed(source, split, config.data, config.train, session.keys)
+    validation = partial(autoencoding.validation_batches, source, split, config.data, size)
+    trained = session.fit(member.task, feed, validation, config.train)
+    model = Model(member, trained.state(config.evaluate.checkpoint), session.keys, config.seed)
+    data = autoencoding.in_words(config.data)
+    session.report(lambda run: findings(run, model, data, source, split, config.evaluate))
 
 
-def system(config: ModelConfig) -> System:
-    """The system of the objective with these settings."""
+def member_of(config: ModelConfig) -> Member:
+    """The member of the family with these settings."""
     if config.objective == "gwae":
-        return System(
+        return Member(
             name=f"GWAE ({config.prior} prior)",
             init=partial(gwae.init_state, config=config),
             train_step=partial(gwae.train_step, config=config),
@@ -135,7 +102,7 @@ def system(config: ModelConfig) -> System:
         )
     beta = 1.0 if config.objective == "vae" else config.beta
     settings = replace(config, beta=beta)
-    return System(
+    return Member(
         name="VAE" if config.objective == "vae" else f"beta-VAE (beta {beta:g})",
         init=partial(vae.init_state, config=settings),
         train_step=partial(vae.train_step, config=settings),
@@ -145,32 +112,20 @@ def system(config: ModelConfig) -> System:
     )
 
 
-def trained(config: Config, system: System, state: PyTree) -> autoencoding.Trained:
-    """A stacked state with what evaluation needs to know about it."""
-    return autoencoding.Trained(
-        title=run_report.titled(system.name, autoencoding.in_words(config.data)),
-        system=system,
-        state=state,
-        keys=seeds.seed_keys(config.seed, config.seeds),
-        first_seed=config.seed,
-        settings=cli.settings_of(config),
-        reference=cli.settings_of(PAPER),
+def systems(config: Config, _: RunDirectory) -> Mapping[str, ImageSystem]:
+    """The autoencoder of a run, by its objective."""
+    member, name = member_of(config.model), config.model.objective
+    names = official_names(config.model) if name == "gwae" else own()
+    system = ImageSystem(
+        name=name,
+        title=member.name,
+        task=member.task,
+        config=config,
+        limits=config.train,
+        names=names,
+        member=member,
     )
-
-
-def load_autoencoder(run: RunDirectory, which: Which) -> autoencoding.Trained:
-    """What a run trained, from its `last` or its `best` checkpoint, for the commands on runs."""
-    config = cli.from_json(Config, run.config)
-    keys, model = seeds.seed_keys(config.seed, config.seeds), system(config.model)
-    return trained(config, model, load_state(model.task, keys, config.train, run, which))
-
-
-def stored_models(run: RunDirectory) -> dict[str, Stored]:
-    """The autoencoder of a run: GWAE with the official names, the VAEs with ours."""
-    config = cli.from_json(Config, run.config)
-    names = official_names(config.model) if config.model.objective == "gwae" else own()
-    task = system(config.model).task
-    return {config.model.objective: Stored(run, config, config.train, task, "last", names)}
+    return {name: system}
 
 
 def official_names(model: ModelConfig) -> Names:
@@ -188,18 +143,10 @@ def official_names(model: ModelConfig) -> Names:
     return Names(export, insert)
 
 
-def evaluate(run: RunDirectory, config: Config) -> None:
-    """Measures a run again, with other settings of evaluation."""
-    autoencoding.check(config.data, config.evaluate, config.train)
-    source, split = autoencoding.open_data(config.data, config.evaluate)
-    model = replace(load_autoencoder(run, config.evaluate.checkpoint), settings=cli.settings_of(config))
-    evaluate_and_report(run, model, source, split, config.evaluate)
-
-
-def check(config: Config, device_count: int = 1) -> None:
+def check(config: Config) -> None:
     """Raises UserError for settings that can't be run."""
     cli.check(config)
-    train_config.check(config.train, device_count)
+    train_config.check(config.train)
     autoencoding.check(config.data, config.evaluate, config.train)
     model = config.model
     cli.check_least(
@@ -227,14 +174,22 @@ def check(config: Config, device_count: int = 1) -> None:
         raise UserError("--model.latent-dim", model.latent_dim, "is too large", remedy)
 
 
-ENTRY = Entry(
-    about=ABOUT,
-    config=Config,
+EXPERIMENT = Experiment(
+    about=About(
+        name="gwae_3dshapes",
+        paper="Gromov-Wasserstein Autoencoders (ICLR 2023); VAE, beta-VAE",
+        data="3D Shapes, rendered; or TFDS, h5, npz",
+        time="quick: 5 to 9 min on 2 CPU cores",
+    ),
+    doc=__doc__ or "",
+    presets=PRESETS,
+    flow=flow,
     check=check,
-    evaluate=evaluate,
-    stored_models=stored_models,
-    load_autoencoder=load_autoencoder,
+    changeable=lambda config: (*train_config.RESUMABLE, "evaluate", "preset"),
+    reference_name="paper preset",
+    systems=systems,
 )
+main = command_of(EXPERIMENT)
 
 if __name__ == "__main__":
     cli.main(main)

@@ -18,8 +18,9 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments import cli, runs
-from experiments.entry import entry_of
+from experiments.experiment import experiment_of
 from experiments.recommendation.serving import Recommender
+from train import seeds
 from train.atomic import refuse_input, write_atomically
 from train.data.ratings import Columns, read_csv
 from train.data.table_files import TableFile, header_of
@@ -117,11 +118,18 @@ def open_recommender(path: Path, which: Which, seed: int | None, model: str = ""
       UserError: there is no such run, it trained something else, or has no good checkpoint, no such seed or model.
     """
     run = open_run(path, "RUN_DIR")
-    load = entry_of(run).load_recommender
-    if load is None:
+    experiment = experiment_of(run)
+    if experiment.systems is None or experiment.serving is None:
         remedy = "give a run of a recommender, e.g. of multvae_movielens"
         raise UserError("RUN_DIR", path, f"is a run of {run.experiment}, which recommends nothing", remedy)
-    return load(run, which, seed, model)
+    config = experiment.saved(run)
+    systems = experiment.systems(config, run)
+    if model and model not in systems:
+        raise UserError("--model", model, "is none of this run", f"choose {', '.join(systems)}")
+    system = systems[model or experiment.serving(config, run)]
+    index = runs.seed_index(seed, config.seed, config.seeds)
+    state = seeds.unstack(system.load(run, system.only or which), index)
+    return Recommender(system.item_ids, system.recommender(state), system.name, list(systems))
 
 
 def read_histories(path: Path, item_ids: Sequence[str]) -> Histories:

@@ -1,22 +1,8 @@
-"""What the reports of all experiments share: which run and command made them, and titles in words."""
+"""What the reports of all experiments say: which run and command made them, and titles in words."""
 
 import shlex
 import sys
-from dataclasses import replace
 from pathlib import Path
-
-from train.report import Report, write_report
-from train.run_directory import RunDirectory
-
-
-def write_run_report(run: RunDirectory, report: Report) -> None:
-    """The run's report.html: the report with the run's environment, its directory and the command that was given.
-
-    Raises:
-      UserError: a picture is missing, or the file can't be written.
-    """
-    made_by = {"run directory": directory(run.path), "command": command(), **run.environment}
-    write_report(run.report, replace(report, environment=made_by))
 
 
 def directory(path: Path) -> str:

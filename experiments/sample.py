@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from experiments import cli, runs
-from experiments.representation.view import View, open_trained
+from experiments.representation.view import View, open_model
 from train.atomic import write_atomically
 from train.devices import on_one_device
 from train.errors import UserError
@@ -44,16 +44,16 @@ def main(argv: Sequence[str]) -> None:
     if not 1 <= config.n <= 100_000:
         raise UserError("--n", config.n, "is out of range", "give 1 to 100,000")
     refuse_own(config.out, config.run_dir)
-    trained = open_trained(config.run_dir, config.checkpoint)
-    count = len(trained.keys)
-    asked = [runs.seed_index(config.seed, trained.first_seed, count)]
+    model = open_model(config.run_dir, config.checkpoint)
+    count = len(model.keys)
+    asked = [runs.seed_index(config.seed, model.first_seed, count)]
     chosen = range(count) if config.seed is None else asked
     for index in chosen:
-        view = View(trained.system.autoencoder, on_one_device(unstack(trained.state, index)))
+        view = View(model.member.autoencoder, on_one_device(unstack(model.state, index)))
         codes = view.sample(config.n, config.noise_seed)
         images = np.round(view.decode(codes) * 255).astype(np.uint8)
         try:
-            write(config.out, f"seed{trained.first_seed + index}", images, codes)
+            write(config.out, f"seed{model.first_seed + index}", images, codes)
         except OSError as error:
             raise UserError(
                 "--out", config.out, f"can't be written ({error.strerror})", "give a writable folder"

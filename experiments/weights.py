@@ -22,13 +22,12 @@ import numpy as np
 import tyro
 
 from experiments import cli, runs
-from experiments.entry import entry_of
-from experiments.stored_models import Stored
+from experiments.experiment import System, experiment_of
 from train import seeds
 from train.atomic import write_atomically
 from train.errors import UserError
 from train.run_directory import RunDirectory, create_run, open_run, refuse_own
-from train.stored_state import Which, load_state, save_state
+from train.stored_state import Which, save_state
 from train.weight_files import read_weights, write_state_dict
 
 
@@ -72,24 +71,24 @@ def main(argv: Sequence[str]) -> None:
     command: Any = Command
     config: Export | Import = runs.parse(command, "weights", __doc__, argv)
     run = open_run(config.run_dir, "RUN_DIR")
-    stored = chosen(run, config.model)
+    system = chosen(run, config.model)
     if isinstance(config, Export):
-        export(stored, config)
+        export(run, system, config)
     else:
-        import_weights(run, stored, config)
+        import_weights(run, system, config)
 
 
-def chosen(run: RunDirectory, model: str) -> Stored:
+def chosen(run: RunDirectory, model: str) -> System[Any]:
     """A model of the run; the only one where none is named.
 
     Raises:
       UserError: the run has no such model, or several, or none with weights to keep.
     """
-    stored_models = entry_of(run).stored_models
-    if stored_models is None:
+    experiment = experiment_of(run)
+    if experiment.systems is None:
         problem = f"is a run of {run.experiment}, which keeps no weights for use"
         raise UserError("RUN_DIR", run.path, problem, "give a run of another experiment")
-    models = stored_models(run)
+    models = experiment.systems(experiment.saved(run), run)
     names = ", ".join(models)
     if not model and len(models) > 1:
         raise UserError("--model", None, "the run has several", f"name one of {names}")
@@ -98,35 +97,34 @@ def chosen(run: RunDirectory, model: str) -> Stored:
     return models[model or names]
 
 
-def export(stored: Stored, config: Export) -> None:
+def export(run: RunDirectory, system: System[Any], config: Export) -> None:
     """Writes the file.
 
     Raises:
       UserError: there is no such checkpoint or seed, the weights have no names, or the file can't be written.
     """
     refuse_own(config.out, config.run_dir)
-    index = runs.seed_index(config.seed, stored.config.seed, stored.config.seeds)
-    keys = seeds.seed_keys(stored.config.seed, stored.config.seeds)
-    state = load_state(stored.task, keys, stored.train, stored.run, config.checkpoint or stored.serves)
+    index = runs.seed_index(config.seed, system.config.seed, system.config.seeds)
+    state = system.load(run, config.checkpoint or system.serves)
     try:
-        arrays = stored.names.export(seeds.unstack(state, index))
+        arrays = system.names.export(seeds.unstack(state, index))
     except ValueError as error:
         problem = f"its weights have no published names: {error}"
         raise UserError("RUN_DIR", config.run_dir, problem, "export a run without that setting") from error
     write_state_dict(config.out, arrays)
-    cli.say(f"{len(arrays)} arrays of seed {stored.config.seed + index}: {config.out}")
+    cli.say(f"{len(arrays)} arrays of seed {system.config.seed + index}: {config.out}")
 
 
-def import_weights(template: RunDirectory, stored: Stored, config: Import) -> None:
+def import_weights(template: RunDirectory, system: System[Any], config: Import) -> None:
     """Makes the new run.
 
     Raises:
       UserError: the file can't be read, its weights are of other settings, or the run can't be made.
     """
-    settings: Any = replace(stored.config, seeds=1, run_dir=None, resume=None)
-    fresh = jax.jit(stored.task.init)(jax.random.key(settings.seed))
+    settings: Any = replace(system.config, seeds=1, run_dir=None, resume=None)
+    fresh = jax.jit(system.task.init)(jax.random.key(settings.seed))
     try:
-        state = stored.names.insert(fresh, read_parts(config.weights))
+        state = system.names.insert(fresh, read_parts(config.weights))
     except ValueError as error:
         remedy = "give weights of the run's settings, or a run with theirs"
         raise UserError(
@@ -136,9 +134,9 @@ def import_weights(template: RunDirectory, stored: Stored, config: Import) -> No
         run = create_run(template.experiment, cli.to_json(settings), config.out)
     except UserError as error:  # it names the flag of a training
         raise UserError("--out", config.out, error.problem, "name another folder") from error
-    for name in stored.files:
+    for name in system.files:
         write_atomically(run.path / name, (template.path / name).read_bytes())
-    save_state(jax.tree.map(lambda a: a[None], state), stored.train, run.in_stage(stored.run.stage))
+    save_state(jax.tree.map(lambda a: a[None], state), system.limits, run.in_stage(system.stage))
     if afresh := untouched(fresh, state):
         cli.say(f"of no file, and so afresh: {', '.join(afresh)}")
     cli.say(f"run directory: {run.path}")

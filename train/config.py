@@ -39,7 +39,7 @@ RESUMABLE = (
 """Settings of `TrainConfig` that may change when a run is resumed."""
 
 
-def check(config: TrainConfig, devices: int, least_batch: int = 2) -> None:
+def check(config: TrainConfig, devices: int = 1, least_batch: int = 2) -> None:
     """Raises UserError for settings that can't be trained with.
 
     Args:

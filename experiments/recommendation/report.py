@@ -2,19 +2,19 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from experiments import cli
-from experiments.run_report import write_run_report
+from experiments.session import Findings
 from train.figures.points import Point, points
 from train.metrics.intervals import mean_interval
-from train.report import Picture, Report, Section, Settings
-from train.run_directory import RunDirectory, write_json
-from train.tables import Interval, Table, to_text
+from train.report import Picture, Section
+from train.run_directory import RunDirectory
+from train.tables import Interval, Table
 
 
 @dataclass(frozen=True)
@@ -62,27 +62,6 @@ class Published:
     metrics: Mapping[str, float]
 
 
-@dataclass(frozen=True)
-class About:
-    """What the page says of the run.
-
-    Attributes:
-      title: of the page.
-      summary: sentences on what came out, before those on the models.
-      notes: what a reader must know to read the numbers.
-      settings: of the run, as JSON holds them.
-      reference: the published ones, likewise.
-      published: published numbers by model, for a table of their own below the run's.
-    """
-
-    title: str
-    summary: Sequence[str]
-    notes: Sequence[str]
-    settings: Settings
-    reference: Settings
-    published: Mapping[str, Published] = field(default_factory=dict)
-
-
 def comparison(
     title: str, models: Sequence[Ranked], metrics: Sequence[str], case: str = "user"
 ) -> list[Table]:
@@ -124,46 +103,48 @@ def published_table(published: Mapping[str, Published], metrics: Sequence[str]) 
     return Table(caption, ["model", "data set", "source", *metrics], rows, note, apart=True)
 
 
-def write_everything(
+def findings(
     run: RunDirectory,
+    title: str,
     models: Sequence[Ranked],
     metrics: Sequence[str],
-    about: About,
+    *,
+    case: str = "user",
+    summary: Sequence[str] = (),
+    notes: Sequence[str] = (),
     sections: Sequence[Section] = (),
     results: Mapping[str, Any] | None = None,
-    case: str = "user",
-) -> None:
-    """results.json, figures/comparison.png, report.html; prints the tables.
+    published: Mapping[str, Published] | None = None,
+) -> Findings:
+    """The comparison as a page, with figures/comparison.png; what came out is the headline.
 
     Args:
-      run: where to.
+      run: where figures go.
+      title: of the page.
       models: all of the comparison, the run's own and the baselines.
       metrics: the columns of the table; the first decides the order of the picture's panels.
-      about: what the page says.
+      case: what a metric is measured on, in the singular.
+      summary: sentences below the headline.
+      notes: what a reader must know to read the numbers.
       sections: of the experiment's own, below the comparison.
       results: entries of results.json besides the models.
-      case: what a metric is measured on, in the singular.
+      published: published numbers by model, for a table of their own below the run's.
     """
-    run.figures.mkdir(exist_ok=True)
-    tables = comparison(about.title, models, metrics, case)
-    if about.published:
-        tables.append(published_table(about.published, metrics))
-    write_json(run.path / "results.json", {**(results or {}), "models": numbers(models)})
-    print("\n\n".join(map(to_text, tables)), flush=True)
+    tables = comparison(title, models, metrics, case)
+    if published:
+        tables.append(published_table(published, metrics))
     outcome = headline(models, metrics[0], case)
     for sentence in outcome:
         cli.say(sentence)
     first = Section("Comparison", tables=tables, pictures=[_picture(run, models, metrics, case)])
-    report = Report(
-        title=about.title,
-        summary=[*outcome, *about.summary],
-        settings=about.settings,
-        reference=about.reference,
-        reference_name="published",
-        notes=about.notes,
-        sections=[first, *sections],
+    return Findings(
+        title,
+        [*outcome, *summary],
+        [first, *sections],
+        {**(results or {}), "models": numbers(models)},
+        notes,
+        tables,
     )
-    write_run_report(run, report)
 
 
 def numbers(models: Sequence[Ranked]) -> dict[str, Any]:

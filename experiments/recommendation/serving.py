@@ -1,12 +1,14 @@
 """What a run on users x items left: the catalogue of its items, its models from the checkpoints, and serving them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from experiments.experiment import System
 from experiments.recommendation.data import Data
 from experiments.recommendation.measures import Setting
 from experiments.recommendation.training import (
@@ -20,7 +22,7 @@ from experiments.recommendation.training import (
     task,
 )
 from experiments.runs import seed_index
-from experiments.stored_models import Names, Stored
+from experiments.weight_names import Names
 from train import item_shards, seeds
 from train.data.interactions import size
 from train.errors import UserError
@@ -33,33 +35,39 @@ MOST_DEVICES = 2**16
 """Over which items may have been divided, each device having at most one column that is none."""
 
 
+Scores = Callable[[Sequence[Sequence[int]]], np.ndarray]
+"""[n, items] for n histories of item numbers, oldest first."""
+
+
 class Recommender(NamedTuple):
     """A trained model that serves.
 
     Attributes:
       item_ids: of every column of the scores.
-      scores: [n, items] for n histories of item numbers, oldest first.
+      scores: of histories.
       name: of the model, among those of its run.
       models: all of them.
     """
 
     item_ids: Sequence[str]
-    scores: Callable[[Sequence[Sequence[int]]], np.ndarray]
+    scores: Scores
     name: str
     models: Sequence[str]
 
 
-def one_of(models: Sequence[str], wanted: str, chosen: Callable[[], str]) -> str:
-    """The model that serves: the one that is wanted, or else the chosen one.
+@dataclass(frozen=True, kw_only=True)
+class RecommendingSystem(System[Any]):
+    """A model of a run that `recommend` serves.
 
-    Raises:
-      UserError: the run has no such model.
+    Attributes:
+      item_ids: of every column of the scores.
+      recommender: state of one seed -> scores of histories.
+      only: the one checkpoint that is for use, whichever is asked for; None where both are.
     """
-    if not wanted:
-        return chosen()
-    if wanted not in models:
-        raise UserError("--model", wanted, "is none of this run", f"choose {', '.join(models)}")
-    return wanted
+
+    item_ids: Sequence[str]
+    recommender: Callable[[Any], Scores]
+    only: Which | None = None
 
 
 class Catalogue(NamedTuple):

@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, PyTree, UInt8
 
 from experiments import cli
+from experiments.experiment import System
 from experiments.run_report import of_file
 from train import devices
 from train.config import TrainConfig
@@ -18,8 +19,8 @@ from train.data.files import DEFAULT_CACHE, open_shapes3d
 from train.data.source import Source
 from train.data.split import Split, split_indices
 from train.errors import UserError
+from train.feed import Feed, make_feed
 from train.metrics.regressors import Regressor
-from train.report import Settings
 from train.steps.autoencoder import Autoencoder, AutoencoderState, Metrics
 from train.stored_state import Which
 from train.task import Task, TrainState
@@ -68,41 +69,45 @@ class EvaluateConfig:
     """Also score a linear and a random encoder, without which a number can't be read."""
 
 
-class State(TrainState, AutoencoderState, Protocol):
+class FamilyState(TrainState, AutoencoderState, Protocol):
     """What training and use need of a state."""
 
 
-Member = TypeVar("Member", bound=State)
+State = TypeVar("State", bound=FamilyState)
 
 
 @dataclass(frozen=True)
-class System(Generic[Member]):
+class Member(Generic[State]):
     """A member of the family with its settings: what is trained, and its networks for use after training."""
 
     name: str
-    init: Callable[[jax.Array], Member]
-    train_step: Callable[[Member, PyTree], tuple[Member, Metrics]]
-    eval_step: Callable[[Member, PyTree, jax.Array], Metrics]
+    init: Callable[[jax.Array], State]
+    train_step: Callable[[State, PyTree], tuple[State, Metrics]]
+    eval_step: Callable[[State, PyTree, jax.Array], Metrics]
     autoencoder: Autoencoder
     gromov_wasserstein: bool
 
     @property
-    def task(self) -> Task[Member]:
+    def task(self) -> Task[State]:
         """What `fit` trains."""
         return Task(self.init, self.train_step, self.autoencoder.use, self.eval_step)
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A trained system of some seeds."""
+@dataclass(frozen=True, kw_only=True)
+class ImageSystem(System[Any]):
+    """The autoencoder of a run, for `encode` and `sample` too."""
 
-    title: str
-    system: System[Any]
+    member: Member[Any]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A member with the stacked state of its seeds."""
+
+    member: Member[Any]
     state: PyTree
     keys: jax.Array
     first_seed: int
-    settings: Settings
-    reference: Settings
 
     @property
     def step(self) -> int:
@@ -166,6 +171,14 @@ def open_data(config: DataConfig, evaluate: EvaluateConfig) -> tuple[Source, Spl
                 remedy = "remove that column, or give more --evaluate.train-codes"
                 raise UserError("--data.path", config.path, f"{name} has one value in the test split", remedy)
     return source, split
+
+
+def training_feed(
+    source: Source, split: Split, data: DataConfig, train: TrainConfig, keys: jax.Array
+) -> Callable[[Mesh], Feed]:
+    """Makes the training batches, from the device where the data are small enough."""
+    rows, budget = split.train[: data.train_size or None], int(data.device_gb * 1e9)
+    return lambda mesh: make_feed(source, rows, train.batch_size, keys, mesh, train.inner_steps, budget)
 
 
 def validation_batches(

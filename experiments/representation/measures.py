@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int, PyTree, UInt8
 
 from experiments import cli
-from experiments.representation.autoencoding import FEWEST_IMAGES, EvaluateConfig, Trained
+from experiments.representation.autoencoding import FEWEST_IMAGES, EvaluateConfig, Model
 from experiments.representation.view import View
 from train.data.source import Source
 from train.data.split import Split
@@ -52,11 +52,11 @@ def _mean_psnr(images: np.ndarray, targets: np.ndarray) -> float:
 
 
 def held_out_terms(
-    trained: Trained, seeds: list[PyTree], fresh: list[PyTree], images: UInt8[np.ndarray, "n h w c"]
+    model: Model, seeds: list[PyTree], fresh: list[PyTree], images: UInt8[np.ndarray, "n h w c"]
 ) -> dict[str, dict[str, list[float]]]:
     """Every term of the loss in eval mode on test images, before and after training: term -> {start, end} -> seeds."""
     batches = images[: len(images) // 64 * 64].reshape(-1, 64, *images.shape[1:])[:8]
-    eval_step = jax.jit(trained.system.eval_step)
+    eval_step = jax.jit(model.member.eval_step)
     out: dict[str, dict[str, list[float]]] = {}
     for when, states in (("start", fresh), ("end", seeds)):
         for state in states:
@@ -68,7 +68,7 @@ def held_out_terms(
 
 
 def all_scores(
-    trained: Trained,
+    model: Model,
     views: list[View],
     fresh: list[PyTree],
     source: Source,
@@ -81,9 +81,9 @@ def all_scores(
         return {}
     batch = source[split.test[: config.train_codes + config.test_codes]]
     score = partial(_score, batch["image"], batch["factors"], source, config)
-    encoders: dict[str, list[Callable]] = {trained.system.name: [view.means for view in views]}
+    encoders: dict[str, list[Callable]] = {model.member.name: [view.means for view in views]}
     if config.baselines:
-        encoders["random encoder"] = [View(trained.system.autoencoder, state).means for state in fresh]
+        encoders["random encoder"] = [View(model.member.autoencoder, state).means for state in fresh]
         linear = fit_linear_codes(
             source[split.train[:4096]]["image"], views[0].means(batch["image"][:1]).shape[1]
         )

@@ -1,8 +1,6 @@
 """Measuring an autoencoder run; its pictures, tables and page."""
 
 import math
-import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,20 +11,21 @@ from jaxtyping import Float, UInt8
 from scipy.spatial.distance import pdist
 
 from experiments import cli
-from experiments.representation.autoencoding import EvaluateConfig, Trained
+from experiments.representation.autoencoding import EvaluateConfig, Model
 from experiments.representation.measures import all_scores, held_out_terms, reconstruction_quality
 from experiments.representation.view import View
-from experiments.run_report import write_run_report
+from experiments.run_report import titled
+from experiments.session import Findings
 from train import devices
 from train.data.source import Source
 from train.data.split import Split
 from train.figures import Curve, curves, distance_scatter, heat_map, image_grid, latent_histograms
 from train.metrics.disentanglement import DESCRIPTIONS, Scores, describe
 from train.metrics_log import read_metrics
-from train.report import Picture, Report, Section
-from train.run_directory import RunDirectory, write_json
+from train.report import Picture, Section
+from train.run_directory import RunDirectory
 from train.seeds import unstack
-from train.tables import Interval, Table, to_text
+from train.tables import Interval, Table
 
 UNITS = {
     "loss_gw": "image distance",
@@ -36,85 +35,66 @@ UNITS = {
 }
 
 
-def evaluate_and_report(
-    run: RunDirectory, trained: Trained, source: Source, split: Split, config: EvaluateConfig
-) -> None:
-    """Measures on the test split, draws, and writes results.json, figures and report.html; first process only."""
-    if jax.process_index() != 0:
-        return
-    began = time.monotonic()
-    cli.say(f"evaluating at step {trained.step} ...")
-    seeds = [devices.on_one_device(unstack(trained.state, i)) for i in range(len(trained.keys))]
-    views = [View(trained.system.autoencoder, state) for state in seeds]
-    fresh = [jax.jit(trained.system.init)(key) for key in devices.on_one_device(trained.keys)]
+def findings(
+    run: RunDirectory, model: Model, data: str, source: Source, split: Split, config: EvaluateConfig
+) -> Findings:
+    """Measures the model on the test split and draws the figures; `data` says what the data are, in words."""
+    cli.say(f"evaluating at step {model.step} ...")
+    seeds = [devices.on_one_device(unstack(model.state, i)) for i in range(len(model.keys))]
+    views = [View(model.member.autoencoder, state) for state in seeds]
+    fresh = [jax.jit(model.member.init)(key) for key in devices.on_one_device(model.keys)]
     images = source[split.test[: config.images]]["image"]
 
     quality = reconstruction_quality(views, images, source, split, config)
-    terms = held_out_terms(trained, seeds, fresh, images)
-    scores = all_scores(trained, views, fresh, source, split, config)
+    terms = held_out_terms(model, seeds, fresh, images)
+    scores = all_scores(model, views, fresh, source, split, config)
     results = {
-        "step": trained.step,
-        "seeds": [trained.first_seed + i for i in range(len(views))],
+        "step": model.step,
+        "seeds": [model.first_seed + i for i in range(len(views))],
         "regressor": config.regressor,
         "reconstruction": quality,
         "held_out_terms": terms,
         "scores": {name: [dict(s.values) for s in per_seed] for name, per_seed in scores.items()},
     }
-    write_json(run.path / "results.json", results)
-    write_everything(run, trained, views[0], source, split, images, results, scores, config)
-    cli.say(f"evaluated in {time.monotonic() - began:.0f} s; report: {run.report}")
-
-
-def write_everything(
-    run: RunDirectory,
-    trained: Trained,
-    view: View,
-    source: Source,
-    split: Split,
-    images: UInt8[np.ndarray, "n h w c"],
-    results: Mapping[str, Any],
-    scores: Mapping[str, list[Scores]],
-    config: EvaluateConfig,
-) -> None:
-    """Figures of the first seed, tables over all seeds, and report.html; prints the tables."""
-    run.figures.mkdir(exist_ok=True)
-    pictures = _pictures(run, trained, view, images, source, scores)
-    tables = {"quality": _quality_table(trained, results), "terms": _terms_table(results)}
+    pictures = _pictures(run, model, views[0], images, source, scores)
+    tables = {"quality": _quality_table(model, results), "terms": _terms_table(results)}
     if scores:
         tables["scores"] = _score_table(results, config)
-    for table in tables.values():
-        print(to_text(table), end="\n\n")
-    sys.stdout.flush()
+    return Findings(
+        title=titled(model.member.name, data),
+        summary=_summary(model, results),
+        sections=_sections(tables, pictures, results, config),
+        results=results,
+        notes=_notes(model, source, split, results, config),
+        printed=list(tables.values()),
+    )
+
+
+def _sections(
+    tables: Mapping[str, Table],
+    pictures: Mapping[str, Picture],
+    results: Mapping[str, Any],
+    config: EvaluateConfig,
+) -> list[Section]:
+    """Of the page; tables are over all seeds, pictures of the first one."""
+    loss = [pictures["curves"]] if "curves" in pictures else []
     sections = [
         Section("Reconstruction", tables=[tables["quality"]], pictures=[pictures["reconstructions"]]),
         Section("Latent space", pictures=[pictures[n] for n in ("traversals", "histograms")]),
         Section("Generation", pictures=[pictures[n] for n in ("samples", "distances")]),
-        Section(
-            "Loss", tables=[tables["terms"]], pictures=[pictures["curves"]] if "curves" in pictures else []
-        ),
+        Section("Loss", tables=[tables["terms"]], pictures=loss),
     ]
-    if scores:
-        text = [
-            f"{name}: {line}." for name, line in describe(config.regressor).items() if name in _names(results)
-        ]
-        sections.insert(
-            0, Section("Disentanglement", text, tables=[tables["scores"]], pictures=[pictures["importance"]])
-        )
-    report = Report(
-        title=trained.title,
-        summary=_summary(trained, results),
-        settings=trained.settings,
-        reference=trained.reference,
-        reference_name="paper preset",
-        notes=_notes(trained, source, split, results, config),
-        sections=sections,
-    )
-    write_run_report(run, report)
+    if "scores" not in tables:
+        return sections
+    described, names = describe(config.regressor), _names(results)
+    text = [f"{name}: {line}." for name, line in described.items() if name in names]
+    scores = Section("Disentanglement", text, tables=[tables["scores"]], pictures=[pictures["importance"]])
+    return [scores, *sections]
 
 
 def _pictures(
     run: RunDirectory,
-    trained: Trained,
+    model: Model,
     view: View,
     images: UInt8[np.ndarray, "n h w c"],
     source: Source,
@@ -123,7 +103,7 @@ def _pictures(
     folder = run.figures
     mu, _ = view.encode(images)
     prior_codes = view.sample(512)
-    seed = f"seed {trained.first_seed}"
+    seed = f"seed {model.first_seed}"
     shown = np.stack([images[:12] / 255.0, view.decode(mu[:12])])
     grid = view.decode(prior_codes[:64]).reshape(8, 8, *images.shape[1:])
     out = {
@@ -140,7 +120,7 @@ def _pictures(
             image_grid(folder / "prior_samples.png", grid), f"Decoded samples of the prior ({seed})."
         ),
         "distances": Picture(
-            _distances(folder / "distances.png", trained, view, prior_codes),
+            _distances(folder / "distances.png", model, view, prior_codes),
             "Distances between pairs of prior samples: of their codes, scaled, and of their decodings. The mean "
             f"absolute difference is the Gromov-Wasserstein term ({seed}).",
         ),
@@ -184,12 +164,12 @@ def _traversals(path: Path, view: View, mu: Float[np.ndarray, "n l"], count: int
     return image_grid(path, grid, [f"z{i}" for i in shown], [f"{s:+.1f}" for s in steps])
 
 
-def _distances(path: Path, trained: Trained, view: View, codes: Float[np.ndarray, "n l"]) -> Path:
+def _distances(path: Path, model: Model, view: View, codes: Float[np.ndarray, "n l"]) -> Path:
     """Pairs among the first 256 prior samples, with the unit that the model gives to latent distances."""
     codes = codes[:256]
     decoded = view.decode(codes).reshape(len(codes), -1)
     latent, image = pdist(codes), pdist(decoded)
-    if trained.system.gromov_wasserstein:
+    if model.member.gromov_wasserstein:
         scale = float(np.exp(view.state.params["log_scale"]) / codes.std(0, ddof=1).mean())
     else:
         scale = float((latent @ image) / max(latent @ latent, 1e-12))
@@ -228,11 +208,11 @@ def _cell(values: list[float], seeds: int) -> Interval | float:
     return Interval.of(values) if len(values) == seeds else values[0]
 
 
-def _quality_table(trained: Trained, results: Mapping[str, Any]) -> Table:
+def _quality_table(model: Model, results: Mapping[str, Any]) -> Table:
     quality = results["reconstruction"]
     rows = [
-        [f"{trained.system.name}, posterior mean", Interval.of(quality["psnr"]), Interval.of(quality["mse"])],
-        [f"{trained.system.name}, posterior sample", Interval.of(quality["psnr_sampled"]), math.nan],
+        [f"{model.member.name}, posterior mean", Interval.of(quality["psnr"]), Interval.of(quality["mse"])],
+        [f"{model.member.name}, posterior sample", Interval.of(quality["psnr_sampled"]), math.nan],
         ["linear (PCA) with as many latents", quality["psnr_linear"][0], math.nan],
         ["mean training image", quality["psnr_mean_image"][0], math.nan],
     ]
@@ -256,11 +236,11 @@ def _terms_table(results: Mapping[str, Any]) -> Table:
     )
 
 
-def _summary(trained: Trained, results: Mapping[str, Any]) -> list[str]:
+def _summary(model: Model, results: Mapping[str, Any]) -> list[str]:
     seeds = len(results["seeds"])
     psnr = np.mean(results["reconstruction"]["psnr"])
     lines = [
-        f"{trained.system.name} after {results['step']:,} updates, {seeds} seed{'s' if seeds > 1 else ''}: "
+        f"{model.member.name} after {results['step']:,} updates, {seeds} seed{'s' if seeds > 1 else ''}: "
         f"PSNR {psnr:.1f} dB on test images."
     ]
     if results["scores"]:
@@ -270,12 +250,12 @@ def _summary(trained: Trained, results: Mapping[str, Any]) -> list[str]:
 
 
 def _notes(
-    trained: Trained, source: Source, split: Split, results: Mapping[str, Any], config: EvaluateConfig
+    model: Model, source: Source, split: Split, results: Mapping[str, Any], config: EvaluateConfig
 ) -> list[str]:
     notes = [
         f"Data: {source.name}, {len(source):,} images; fixed split {len(split.train):,} / {len(split.validation):,} / "
         f"{len(split.test):,}. Everything here is measured on the test split, which nothing was chosen on.",
-        f"Measured state: {config.checkpoint}. Pictures show seed {trained.first_seed}.",
+        f"Measured state: {config.checkpoint}. Pictures show seed {model.first_seed}.",
     ]
     if "procedural" in source.name:
         notes.append(

@@ -10,8 +10,8 @@ import jax
 import numpy as np
 from jaxtyping import Float, PyTree, UInt8
 
-from experiments.entry import entry_of
-from experiments.representation.autoencoding import Trained
+from experiments.experiment import experiment_of
+from experiments.representation.autoencoding import ImageSystem, Model
 from train.errors import UserError
 from train.run_directory import open_run
 from train.steps.autoencoder import Autoencoder
@@ -21,18 +21,20 @@ BATCH = 256
 """Images per call of a network in evaluation."""
 
 
-def open_trained(path: Path, which: Which) -> Trained:
+def open_model(path: Path, which: Which) -> Model:
     """The autoencoder of images that a run trained, from its `last` or its `best` checkpoint.
 
     Raises:
       UserError: there is no such run, or it trained something else, or it has no good checkpoint.
     """
     run = open_run(path, "RUN_DIR")
-    load = entry_of(run).load_autoencoder
-    if load is None:
-        remedy = "give a run of an autoencoder, e.g. of gwae_3dshapes"
-        raise UserError("RUN_DIR", path, f"is a run of {run.experiment}, which has no images", remedy)
-    return load(run, which)
+    experiment = experiment_of(run)
+    systems = {} if experiment.systems is None else experiment.systems(experiment.saved(run), run)
+    for system in systems.values():
+        if isinstance(system, ImageSystem):
+            return Model(system.member, system.load(run, which), system.keys, system.config.seed)
+    remedy = "give a run of an autoencoder, e.g. of gwae_3dshapes"
+    raise UserError("RUN_DIR", path, f"is a run of {run.experiment}, which has no images", remedy)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from experiments import (
     multvae_movielens,
     processes,
 )
-from experiments.entry import entry_of
+from experiments.experiment import experiment_of
 from train.errors import UserError
 
 
@@ -72,7 +72,9 @@ def test_departures_tell_nothing_of_what_is_not_trained(experiment, changes, lef
 
 def new_run(tmp_path):
     config = dataclasses.replace(gwae_3dshapes.QUICK, run_dir=tmp_path / "run")
-    return config, cli.open_or_create(config, None, "gwae_3dshapes", gwae_3dshapes.CHANGEABLE)
+    return config, cli.open_or_create(
+        config, None, "gwae_3dshapes", gwae_3dshapes.EXPERIMENT.changeable(config)
+    )
 
 
 def test_a_start_that_fails_leaves_the_name_free(tmp_path):
@@ -119,7 +121,7 @@ def test_too_little_memory_is_one_line(error, monkeypatch, capsys):
 def resumed(run, *flags):
     argv = ["--resume", str(run.path), *flags]
     config, found = cli.parse(gwae_3dshapes.Config, gwae_3dshapes.PRESETS, "gwae_3dshapes", "doc", argv)
-    return cli.open_or_create(config, found, "gwae_3dshapes", gwae_3dshapes.CHANGEABLE)
+    return cli.open_or_create(config, found, "gwae_3dshapes", gwae_3dshapes.EXPERIMENT.changeable(config))
 
 
 def test_only_settings_that_were_given_are_told_at_resume(tmp_path):
@@ -139,7 +141,7 @@ def test_data_may_move_and_may_not_change(tmp_path, monkeypatch):
     here.write_bytes(b"some data")
     config = parse("--data.source", "npz", "--data.path", "here.npz", "--run-dir", "run")
     assert config.data.path == here
-    run = cli.open_or_create(config, None, "gwae_3dshapes", gwae_3dshapes.CHANGEABLE)
+    run = cli.open_or_create(config, None, "gwae_3dshapes", gwae_3dshapes.EXPERIMENT.changeable(config))
     here.rename(there)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
@@ -168,7 +170,7 @@ def test_a_stored_run_is_checked_like_a_new_one(tmp_path, group, name, value, to
     _, run = new_run(tmp_path)
     run.config[group][name] = value
     with pytest.raises(UserError) as error:
-        entry_of(run)
+        experiment_of(run)
     assert told in str(error.value) and "--" not in error.value.field
 
 

@@ -11,9 +11,9 @@ from PIL import Image
 
 from experiments import encode, evaluate, gwae_3dshapes, sample, weights
 from experiments.representation import autoencoding, view
+from experiments.representation.view import open_model
 from tests.experiments.commands import run, said_on_failure, start, wait_for
 from train import devices
-from train.run_directory import open_run
 
 TINY = (
     *(
@@ -215,7 +215,7 @@ def test_resume_refuses_changed_settings(trained, monkeypatch, capsys):
 
 def final_state(folder):
     """Every array of the newest checkpoint, keys as their data."""
-    state = gwae_3dshapes.load_autoencoder(open_run(folder), "last").state
+    state = open_model(folder, "last").state
     return jax.tree.map(np.asarray, state.replace(key=jax.random.key_data(state.key)))
 
 

@@ -21,6 +21,7 @@ from experiments import (
     weights,
 )
 from experiments.recommendation.serving import CATALOGUE
+from experiments.representation.view import open_model
 from experiments.synthesis.layout_synthesis import LAYOUT
 from experiments.zero_shot import protocol
 from tests.experiments.commands import said_on_failure
@@ -54,12 +55,13 @@ SMALL = {
 def fresh(module, path, **changes):
     """A run of untrained models of two seeds."""
     config = replace(module.QUICK, **{**SMALL[module], "seeds": 2, **changes})
-    run = create_run(module.NAME, cli.to_json(config), path)
+    experiment = module.EXPERIMENT
+    run = create_run(experiment.name, cli.to_json(config), path)
     write_json(path / CATALOGUE, {"items": ITEMS, "users": 7, "width": 6})
     write_json(path / LAYOUT, asdict(LayoutWorld(32).layout))
-    for stored in module.stored_models(run).values():
-        init = seeds.over_seeds(stored.task.init, (0,), 2)
-        save_state(jax.jit(init)(seeds.seed_keys(0, 2)), stored.train, stored.run)
+    for system in experiment.systems(config, run).values():
+        init = seeds.over_seeds(system.task.init, (0,), 2)
+        save_state(jax.jit(init)(system.keys), system.limits, run.in_stage(system.stage))
     return path
 
 
@@ -138,9 +140,7 @@ def test_autoencoders_of_images(objective, name, tmp_path):
     call("export", folder, "--out", tmp_path / "a.npz", "--seed", 1)
     assert name in arrays(tmp_path / "a.npz")
     call("import", folder, "--weights", tmp_path / "a.npz", "--out", tmp_path / "new")
-    kept, new = (
-        gwae_3dshapes.load_autoencoder(weights.open_run(tmp_path / n), "last") for n in ("run", "new")
-    )
+    kept, new = (open_model(tmp_path / n, "last") for n in ("run", "new"))
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[1], b[0]), kept.state.params, new.state.params)
 
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.stored_models import own
+from experiments.weight_names import own
 
 
 class State(SimpleNamespace):

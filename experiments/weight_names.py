@@ -1,4 +1,4 @@
-"""The models of a run as its checkpoints hold them, and the names of their weights, for `experiments.weights`."""
+"""The names of a model's weights in a file, for `experiments.weights`."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -7,12 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
-
-from experiments import cli
-from train.config import TrainConfig
-from train.run_directory import RunDirectory
-from train.stored_state import Which
-from train.task import Task
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -27,28 +21,6 @@ class Names(NamedTuple):
 
     export: Callable[[Any], dict[str, np.ndarray]]
     insert: Callable[[Any, Arrays], Any]
-
-
-class Stored(NamedTuple):
-    """A model of a run.
-
-    Attributes:
-      run: with the stage whose checkpoints are the model's.
-      config: the run's settings, with no other model in them.
-      train: those of its training.
-      task: what was trained.
-      serves: the checkpoint that the run's own commands take.
-      names: of its weights.
-      files: in the run's folder, that a run of these weights needs too.
-    """
-
-    run: RunDirectory
-    config: cli.RunConfig
-    train: TrainConfig
-    task: Task
-    serves: Which
-    names: Names
-    files: tuple[str, ...] = ()
 
 
 def published(

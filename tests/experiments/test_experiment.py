@@ -3,7 +3,7 @@
 import pytest
 
 from experiments import cli
-from experiments.entry import entry_named, entry_of
+from experiments.experiment import experiment_named, experiment_of
 from train.errors import UserError
 from train.run_directory import create_run
 
@@ -13,14 +13,13 @@ WITHOUT_WEIGHTS = {"mi_gaussian", "mi_minimisation"}
 
 @pytest.mark.parametrize("name", cli.EXPERIMENTS)
 def test_offers(name):
-    entry = entry_named(name)
-    assert entry.about.name == name and issubclass(entry.config, cli.RunConfig)
-    assert (entry.load_recommender is not None) == (name in RECOMMENDERS)
-    assert (entry.load_autoencoder is not None) == (name == "gwae_3dshapes")
-    assert (entry.stored_models is None) == (name in WITHOUT_WEIGHTS)
+    experiment = experiment_named(name)
+    assert experiment.name == name and issubclass(experiment.config, cli.RunConfig)
+    assert (experiment.serving is not None) == (name in RECOMMENDERS)
+    assert (experiment.systems is None) == (name in WITHOUT_WEIGHTS)
 
 
 def test_a_run_of_an_experiment_that_there_is_not(tmp_path):
     run = create_run("of_tomorrow", {}, tmp_path / "run")
     with pytest.raises(UserError, match="of_tomorrow: is no experiment of this version"):
-        entry_of(run)
+        experiment_of(run)
