@@ -19,7 +19,7 @@ import numpy as np
 
 from experiments import cli, runs
 from experiments.experiment import experiment_of
-from experiments.recommendation.serving import Recommender
+from experiments.recommendation.serving import Recommender, RecommendingSystem
 from train import seeds
 from train.atomic import refuse_input, write_atomically
 from train.data.ratings import Columns, read_csv
@@ -119,17 +119,18 @@ def open_recommender(path: Path, which: Which, seed: int | None, model: str = ""
     """
     run = open_run(path, "RUN_DIR")
     experiment = experiment_of(run)
-    if experiment.systems is None or experiment.serving is None:
+    config = experiment.saved(run)
+    listed = {} if experiment.systems is None else experiment.systems(config, run)
+    known = {name: one for name, one in listed.items() if isinstance(one, RecommendingSystem)}
+    if experiment.serving is None or not known:
         remedy = "give a run of a recommender, e.g. of multvae_movielens"
         raise UserError("RUN_DIR", path, f"is a run of {run.experiment}, which recommends nothing", remedy)
-    config = experiment.saved(run)
-    systems = experiment.systems(config, run)
-    if model and model not in systems:
-        raise UserError("--model", model, "is none of this run", f"choose {', '.join(systems)}")
-    system = systems[model or experiment.serving(config, run)]
+    if model and model not in known:
+        raise UserError("--model", model, "is none of this run", f"choose {', '.join(known)}")
+    system = known[model or experiment.serving(config, run)]
     index = runs.seed_index(seed, config.seed, config.seeds)
     state = seeds.unstack(system.load(run, system.only or which), index)
-    return Recommender(system.item_ids, system.recommender(state), system.name, list(systems))
+    return Recommender(system.item_ids, system.recommender(state), system.name, list(known))
 
 
 def read_histories(path: Path, item_ids: Sequence[str]) -> Histories:
