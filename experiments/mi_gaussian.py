@@ -11,36 +11,25 @@ Poole the separable critic, fewer steps a level and fewer estimators.
 
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 import jax
-from jax.sharding import Mesh
 
 from experiments import cli
-from experiments.entry import Entry
-from experiments.information import gaussian_report
+from experiments.experiment import About, Experiment
 from experiments.information.estimators import named
 from experiments.information.gaussian_measures import End, EvaluateConfig, Stage, Toys, read_end, write_end
+from experiments.information.gaussian_report import findings
+from experiments.session import Session, command_of
 from train import config as train_config
-from train import devices, seeds
 from train.config import TrainConfig
 from train.data.correlated_pairs import CorrelatedPairs, Toy
 from train.errors import UserError
-from train.loop import NonFiniteError, fit
-from train.run_directory import RunDirectory
+from train.loop import NonFiniteError
 from train.steps import mi_estimators
 from train.steps import mutual_information as mi
 from train.task import Task
-
-NAME = "mi_gaussian"
-ABOUT = cli.About(
-    name=NAME,
-    paper="CLUB (ICML 2020) and variational bounds (ICML 2019) of mutual information",
-    data="correlated Gaussians and their cubes, drawn",
-    time="quick: minutes on 2 CPU cores",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,22 +81,17 @@ QUICK = replace(
     poole_steps=5000,
 )
 PRESETS: dict[str, Config] = {"quick": QUICK, "paper": PAPER}
-CHANGEABLE = ("train.inner_steps", "train.checkpoint_every", "evaluate", "preset")
 
 
-def main(argv: Sequence[str]) -> None:
+def flow(session: Session[Config], config: Config) -> None:
     """config -> pairs of known mutual information -> one estimator after the other -> report."""
-    config, resumed = cli.parse(Config, PRESETS, NAME, __doc__ or "", argv)
-    cli.prepare(config)
-    mesh = devices.data_mesh()
-    check(config)
-    run = cli.open_or_create(config, resumed, NAME, CHANGEABLE)
-    with cli.training(run, config) as run:
-        cli.announce(config, run, cli.published(config, PRESETS))
-        for stage in stages(config):
-            if read_end(run, stage) is None:
-                train(config, stage, run, mesh)
-        report(run, config)
+    session.begin()
+    for stage in stages(config):
+        if not session.replays and read_end(session.run, stage) is None:
+            train(session, config, stage)
+    toys = Toys(config.data.levels, config.data.dim, config.train.batch_size)
+    sides = {name: mi_estimators.side(estimator) for name, estimator in chosen(config).items()}
+    session.report(lambda run: findings(run, stages(config), toys, config.evaluate, sides))
 
 
 def stages(config: Config) -> list[Stage]:
@@ -131,38 +115,23 @@ def steps_of(config: Config, name: str) -> int:
     return (config.poole_steps if name.startswith("poole/") else 0) or config.train.steps
 
 
-def train(config: Config, stage: Stage, run: RunDirectory, mesh: Mesh) -> None:
+def train(session: Session[Config], config: Config, stage: Stage) -> None:
     """Trains an estimator, every seed on pairs of its own, which are those of that seed in every stage.
 
     Bounds with an exponential can diverge, NWJ on cubes does: that is a result, and no end of the run.
     """
     cli.say(f"{stage.toy} pairs, {stage.estimator}")
-    feed = CorrelatedPairs(
-        config.data.levels,
-        stage.steps // len(config.data.levels),
-        config.train.batch_size,
-        config.data.dim,
-        stage.toy,
-    )
+    data, each = config.data, stage.steps // len(config.data.levels)
+    pairs = CorrelatedPairs(data.levels, each, config.train.batch_size, data.dim, stage.toy)
+    limits = replace(config.train, steps=stage.steps)
     began, diverged = time.monotonic(), ""
     try:
-        fit(
-            task(config, stage),
-            feed,
-            None,
-            seeds.seed_keys(config.seed, config.seeds),
-            replace(config.train, steps=stage.steps),
-            run.in_stage(stage.folder),
-            mesh,
-            first_seed=config.seed,
-            profile=config.profile,
-            tensorboard=config.tensorboard,
-        )
+        session.fit(task(config, stage), lambda mesh: pairs, None, limits, stage.folder)
     except NonFiniteError as error:
         diverged = f"{error.term} is not finite at step {error.step}"
         cli.say(f"{stage.estimator} diverged: {diverged}")
     if jax.process_index() == 0:
-        write_end(run, stage, End(time.monotonic() - began, diverged))
+        write_end(session.run, stage, End(time.monotonic() - began, diverged))
 
 
 def task(config: Config, stage: Stage) -> Task:
@@ -173,27 +142,6 @@ def task(config: Config, stage: Stage) -> Task:
         train_step=partial(mi.train_step, estimator=estimator),
         use=None,
     )
-
-
-def report(run: RunDirectory, config: Config) -> None:
-    """Writes results, figures and report from the logs."""
-    if jax.process_index() == 0:
-        settings, reference = (cli.settings_of(c) for c in (config, cli.published(config, PRESETS)))
-        toy = Toys(config.data.levels, config.data.dim, config.train.batch_size)
-        sides = {name: mi_estimators.side(estimator) for name, estimator in chosen(config).items()}
-        gaussian_report.write_everything(
-            run, stages(config), toy, config.evaluate, settings, reference, sides
-        )
-
-
-def evaluate(run: RunDirectory, config: Config) -> None:
-    """Reports a run again, with other settings of evaluation.
-
-    Raises:
-      UserError: an estimator has not been trained to the end.
-    """
-    check(config)
-    report(run, config)
 
 
 def check(config: Config) -> None:
@@ -256,7 +204,21 @@ def _check_training(config: Config) -> None:
             raise UserError("--evaluate.window", config.evaluate.window, problem, remedy)
 
 
-ENTRY = Entry(about=ABOUT, config=Config, check=check, evaluate=evaluate)
+EXPERIMENT = Experiment(
+    about=About(
+        name="mi_gaussian",
+        paper="CLUB (ICML 2020) and variational bounds (ICML 2019) of mutual information",
+        data="correlated Gaussians and their cubes, drawn",
+        time="quick: minutes on 2 CPU cores",
+    ),
+    doc=__doc__ or "",
+    presets=PRESETS,
+    flow=flow,
+    check=check,
+    changeable=lambda config: ("train.inner_steps", "train.checkpoint_every", "evaluate", "preset"),
+    reference_name="published setting",
+)
+main = command_of(EXPERIMENT)
 
 if __name__ == "__main__":
     cli.main(main)

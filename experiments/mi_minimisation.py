@@ -22,15 +22,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
-from jax.sharding import Mesh
 from jaxtyping import PyTree
 
 from experiments import cli
-from experiments.entry import Entry
+from experiments.experiment import About, Experiment
 from experiments.information import minimisation_measures as measures
-from experiments.information.minimisation_report import About, write_everything
+from experiments.information.minimisation_report import Found, Subject, findings
 from experiments.information.minimisation_stages import (
     Part,
     Stage,
@@ -40,24 +38,15 @@ from experiments.information.minimisation_stages import (
     of_gaussians,
 )
 from experiments.run_report import of_file
+from experiments.session import Session, command_of
 from train import config as train_config
-from train import devices, seeds
+from train import devices
 from train.config import TrainConfig
 from train.data import digits, domains
 from train.data.digits import Digits
 from train.errors import UserError
-from train.loop import fit
 from train.run_directory import RunDirectory
 from train.steps import domain_adaptation, information_bottleneck, mixed_gaussians
-from train.stored_state import load_state
-
-NAME = "mi_minimisation"
-ABOUT = cli.About(
-    name=NAME,
-    paper="minimising mutual information with CLUB (ICML 2020)",
-    data="Gaussians, drawn; digits of scikit-learn, or MNIST from a file or TFDS",
-    time="quick: 2 min on 2 CPU cores, three seeds",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,23 +99,18 @@ QUICK = replace(
     ),
 )
 PRESETS: dict[str, Config] = {"quick": QUICK, "paper": PAPER}
-CHANGEABLE = ("train.inner_steps", "train.log_every", "train.checkpoint_every", "evaluate", "preset")
 
 
-def main(argv: Sequence[str]) -> None:
+def flow(session: Session[Config], config: Config) -> None:
     """config -> data -> one training after the other -> report."""
-    config, resumed = cli.parse(Config, PRESETS, NAME, __doc__ or "", argv)
-    cli.prepare(config)
-    mesh = devices.data_mesh()
-    check(config)
     data = digits.open_digits(config.data.source, config.data.path)
     check_sizes(config, data)
     wanted = stages(config, data)
-    run = cli.open_or_create(config, resumed, NAME, CHANGEABLE)
-    with cli.training(run, config) as run:
-        cli.announce(config, run, cli.published(config, PRESETS), unused(config))
-        states = {stage.folder: train(config, stage, run, mesh) for stage in wanted}
-        report(run, config, data, wanted, states)
+    session.begin()
+    states = {stage.folder: train(session, config, stage) for stage in wanted}
+    session.report(
+        lambda run: findings(run, measure(run, config, data, wanted, states), subject(config, data))
+    )
 
 
 def stages(config: Config, data: Digits) -> list[Stage]:
@@ -140,45 +124,37 @@ def stages(config: Config, data: Digits) -> list[Stage]:
     return [stage._replace(steps=config.train.steps or stage.steps) for stage in wanted]
 
 
-def train(config: Config, stage: Stage, run: RunDirectory, mesh: Mesh) -> PyTree:
+def train(session: Session[Config], config: Config, stage: Stage) -> PyTree:
     """Trains a stage and returns the last state of every seed."""
-    cli.say(f"{stage.part}, {stage.name}")
     began = time.monotonic()
-    fitted = fit(
-        stage.task,
-        stage.feed(mesh),
-        None,
-        seeds.seed_keys(config.seed, config.seeds),
-        replace(config.train, steps=stage.steps),
-        run.in_stage(stage.folder),
-        mesh,
-        first_seed=config.seed,
-        profile=config.profile,
-        tensorboard=config.tensorboard,
+    cli.say(f"{stage.part}, {stage.name}")
+    trained = session.fit(
+        stage.task, stage.feed, None, replace(config.train, steps=stage.steps), stage.folder
     )
+    state = devices.on_one_device(trained.state("last"))
     cli.say(f"  {time.monotonic() - began:.0f} s")
-    return devices.on_one_device(fitted.last)
+    return state
 
 
-def report(
+def measure(
     run: RunDirectory, config: Config, data: Digits, wanted: Sequence[Stage], states: Mapping[str, PyTree]
-) -> None:
-    """Tests every stage, and writes results, figures and report."""
-    if jax.process_index() != 0:
-        return
+) -> Found:
+    """Every stage tested, by part and name."""
     found: dict[str, dict[str, Any]] = {part: {} for part in dict.fromkeys(stage.part for stage in wanted)}
     for stage in wanted:
-        found[stage.part][stage.name] = measure(run, config, data, stage, states[stage.folder])
-    about = About(
+        found[stage.part][stage.name] = measure_stage(run, config, data, stage, states[stage.folder])
+    return found
+
+
+def subject(config: Config, data: Digits) -> Subject:
+    """What was trained and tested on."""
+    return Subject(
         data=in_words(config.data),
         counts=(len(data.train), len(data.test)),
         classes=np.bincount(data.test.label, minlength=digits.CLASSES).tolist(),
         domain=config.data.domain,
-        settings=cli.settings_of(config, unused(config)),
-        reference=cli.settings_of(cli.published(config, PRESETS), unused(config)),
         examples=in_both_domains(data.test, config.data.domain) if "adaptation" in config.parts else None,
     )
-    write_everything(run, found, about)
 
 
 def unused(config: Config) -> list[str]:
@@ -193,7 +169,7 @@ def in_words(config: DataConfig) -> str:
     return known.get(config.source) or of_file("the digits", config.path)
 
 
-def measure(run: RunDirectory, config: Config, data: Digits, stage: Stage, state: PyTree) -> Any:
+def measure_stage(run: RunDirectory, config: Config, data: Digits, stage: Stage, state: PyTree) -> Any:
     """What the report says of a stage: `Course`, `Kept` or `Recognised`."""
     match stage.part:
         case "gaussians":
@@ -204,20 +180,6 @@ def measure(run: RunDirectory, config: Config, data: Digits, stage: Stage, state
         case "adaptation":
             both = in_both_domains(data.test, config.data.domain)
             return measures.recognised(state, *both, config.adaptation, config.evaluate)
-
-
-def evaluate(run: RunDirectory, config: Config) -> None:
-    """Measures a run again, from the newest checkpoints, with other settings of evaluation."""
-    check(config)
-    data = digits.open_digits(config.data.source, config.data.path)
-    keys, wanted = seeds.seed_keys(config.seed, config.seeds), stages(config, data)
-    states = {
-        stage.folder: load_state(
-            stage.task, keys, replace(config.train, steps=stage.steps), run.in_stage(stage.folder), "last"
-        )
-        for stage in wanted
-    }
-    report(run, config, data, wanted, states)
 
 
 def check(config: Config) -> None:
@@ -307,7 +269,24 @@ def check_sizes(config: Config, data: Digits) -> None:
         raise UserError("--adaptation.channels", channels, problem, "give fewer blocks")
 
 
-ENTRY = Entry(about=ABOUT, config=Config, check=check, evaluate=evaluate)
+EXPERIMENT = Experiment(
+    about=About(
+        name="mi_minimisation",
+        paper="minimising mutual information with CLUB (ICML 2020)",
+        data="Gaussians, drawn; digits of scikit-learn, or MNIST from a file or TFDS",
+        time="quick: 2 min on 2 CPU cores, three seeds",
+    ),
+    doc=__doc__ or "",
+    presets=PRESETS,
+    flow=flow,
+    check=check,
+    changeable=lambda config: (
+        *("train.inner_steps", "train.log_every", "train.checkpoint_every"),
+        *("evaluate", "preset"),
+    ),
+    unused=unused,
+)
+main = command_of(EXPERIMENT)
 
 if __name__ == "__main__":
     cli.main(main)

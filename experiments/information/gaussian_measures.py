@@ -53,7 +53,7 @@ class End(NamedTuple):
     diverged: str = ""
 
 
-class Measured(NamedTuple):
+class Summary(NamedTuple):
     """What a stage gave.
 
     Attributes:
@@ -98,7 +98,7 @@ def _end_file(run: RunDirectory, stage: Stage) -> Path:
     return run.path / stage.folder / "end.json"
 
 
-def measure(run: RunDirectory, stage: Stage, toys: Toys, window: int) -> Measured:
+def measure(run: RunDirectory, stage: Stage, toys: Toys, window: int) -> Summary:
     """Reads a stage's log; what one that diverged did not estimate is NaN.
 
     Raises:
@@ -113,7 +113,7 @@ def measure(run: RunDirectory, stage: Stage, toys: Toys, window: int) -> Measure
     found = found.reshape(len(found), -1)
     estimates = np.pad(found, ((0, stage.steps - len(found)), (0, 0)), constant_values=np.nan)
     mean, variance = summarise(estimates, len(toys.levels), window)
-    return Measured(estimates, mean, variance, np.abs(np.asarray(toys.levels) - mean), end)
+    return Summary(estimates, mean, variance, np.abs(np.asarray(toys.levels) - mean), end)
 
 
 def summarise(
