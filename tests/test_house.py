@@ -9,6 +9,8 @@ import typing
 
 import pytest
 
+from experiments import cli
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ROOMS = ("jaxmodels", "objectives", "train", "experiments")
 FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
@@ -106,6 +108,47 @@ def test_a_system_has_its_settings_beside_its_step(system):
     assert settings
     for kind in (one for setting in settings for one in typing.get_args(setting) or (setting,)):
         assert getattr(module, kind.__name__) is kind
+
+
+EXPERIMENT_FILES = [path for path in FILES if "\nEXPERIMENT = " in path.read_text()]
+
+
+def is_preset(node: ast.stmt) -> bool:
+    """An assignment in capitals, but for that of the experiment itself: PAPER, QUICK, PRESETS, published numbers."""
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    names = [target.id for target in targets if isinstance(target, ast.Name)]
+    return bool(names) and all(name.isupper() and name != "EXPERIMENT" for name in names)
+
+
+@pytest.mark.parametrize("path", EXPERIMENT_FILES, ids=lambda path: path.stem)
+def test_an_experiment_is_what_it_decides(path):
+    """At most 120 lines without docstring, presets and published numbers, none of them what the session does."""
+    tree = ast.parse(path.read_text())
+    apart = [tree.body[0], *filter(is_preset, tree.body)]
+    lines = len(path.read_text().splitlines()) - sum(node.end_lineno - node.lineno + 1 for node in apart)
+    defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    assert lines <= 120 and not defined & {"evaluate", "load", "stored_models", "main"}
+
+
+def test_every_experiment_is_in_this_form():
+    assert {path.stem for path in EXPERIMENT_FILES} == set(cli.EXPERIMENTS)
+
+
+@pytest.mark.parametrize("function", ["fit", "Report"])
+def test_the_session_alone_trains_and_reports(function):
+    """It alone calls `train.loop.fit` and makes the page."""
+    origin = {"fit": "train.loop.fit", "Report": "train.report.Report"}[function]
+    assert {module_of(path) for path in FILES if origin in imports_of(path)} == {"experiments.session"}
+
+
+@pytest.mark.parametrize("name", ["Trained", "System", "About", "Measured"])
+def test_a_record_has_one_definition(name):
+    found = [
+        module_of(path)
+        for path in FILES
+        if re.search(rf"^(class )?{name}\b( =|\(|:)", path.read_text(), re.M)
+    ]
+    assert len(found) <= 1, found
 
 
 def test_readme_links_exist():

@@ -180,8 +180,8 @@ def _adaptation(run: RunDirectory, items: Mapping[str, Recognised], subject: Sub
     text = (
         "Features of the content classify the source's digits; features of the domain tell source from target; CLUB of "
         f"the two is lowered through the first. Source: {subject.data} in grey; target: {subject.domain}. No original "
-        "is in both. The paper's pairs of domains (MNIST, MNIST-M, USPS, SVHN, CIFAR-10, STL-10) need downloads and are "
-        "not these."
+        "is in both. The paper's pairs of domains (MNIST, MNIST-M, USPS, SVHN, CIFAR-10, STL-10) need downloads and "
+        "are not these."
     )
     panels = {
         "source, %": {name: _point(100 * item.source) for name, item in items.items()},
