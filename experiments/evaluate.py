@@ -15,6 +15,7 @@ import tyro
 
 from experiments import cli
 from experiments.entry import entry_of
+from train.bounds import check_bounds
 from train.errors import UserError
 from train.fingerprint import check_files
 from train.run_directory import RunDirectory, check_outputs, open_run
@@ -35,6 +36,7 @@ def main(argv: Sequence[str]) -> None:
     saved = cli.from_json(experiment.config, run.config)
     prog = f"python -m experiments.evaluate {argv[0]}"
     wanted = tyro.cli(type(saved.evaluate), default=saved.evaluate, prog=prog, args=list(argv[1:]))
+    check_bounds(wanted)
     cli.cache_compilations()
     cli.find_devices()
     try:
