@@ -29,9 +29,9 @@ from experiments.run_report import titled
 from experiments.stored_models import Stored, own
 from train import config as train_config
 from train import devices
+from train.bounds import Choices
 from train.config import TrainConfig
 from train.data.interactions import size
-from train.errors import UserError
 from train.run_directory import RunDirectory
 from train.steps import cdae
 from train.steps.cdae import CDAEConfig
@@ -68,7 +68,7 @@ class Config(training.RunConfig):
 
     preset: Literal["quick", "paper", "ml100k"] = "quick"
     """`paper`: the published protocol and constants; `ml100k`: for that set; `quick`: simulated users."""
-    models: tuple[Variant, ...] = (
+    models: Choices[Variant] = (
         "M1",
         "M2",
         "M3",
@@ -213,8 +213,6 @@ def check(config: Config) -> None:
     """Raises UserError for settings that can't be run."""
     training.check(config)
     cdae.check(config.model)
-    if not config.models or len(set(config.models)) < len(config.models):
-        raise UserError("--models", config.models, "is empty or names one twice", "give e.g. M4 M4-no-user")
 
 
 ENTRY = Entry(

@@ -16,6 +16,7 @@ import tyro
 from experiments import cli
 from experiments.experiment import experiment_of
 from experiments.session import replay
+from train.bounds import check_bounds
 from train.errors import UserError
 from train.fingerprint import check_files
 from train.run_directory import RunDirectory, check_outputs, open_run
@@ -36,6 +37,7 @@ def main(argv: Sequence[str]) -> None:
     saved = experiment.saved(run)
     prog = f"python -m experiments.evaluate {argv[0]}"
     wanted = tyro.cli(type(saved.evaluate), default=saved.evaluate, prog=prog, args=list(argv[1:]))
+    check_bounds(wanted)
     cli.cache_compilations()
     cli.find_devices()
     try:

@@ -9,10 +9,10 @@ critic of the concatenated pair, which takes hours on a CPU. `quick` keeps CLUB'
 Poole the separable critic, fewer steps a level and fewer estimators.
 """
 
-import math
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Annotated
 
 import jax
 
@@ -23,6 +23,7 @@ from experiments.information.gaussian_measures import End, EvaluateConfig, Stage
 from experiments.information.gaussian_report import findings
 from experiments.session import Session, command_of
 from train import config as train_config
+from train.bounds import AtLeast, Choices, NonEmpty
 from train.config import TrainConfig
 from train.data.correlated_pairs import CorrelatedPairs, Toy
 from train.errors import UserError
@@ -36,11 +37,11 @@ from train.task import Task
 class DataConfig:
     """The pairs."""
 
-    toys: tuple[Toy, ...] = ("gaussian", "cubic")
+    toys: Choices[Toy] = ("gaussian", "cubic")
     """Correlated Gaussians, and the cubes of their y."""
-    dim: int = 20
+    dim: Annotated[int, AtLeast(1)] = 20
     """Dimensions of x and of y."""
-    levels: tuple[float, ...] = (2.0, 4.0, 6.0, 8.0, 10.0)
+    levels: Annotated[tuple[Annotated[float, AtLeast(0)], ...], NonEmpty()] = (2.0, 4.0, 6.0, 8.0, 10.0)
     """Mutual information in nats; each level lasts as long as the others."""
 
 
@@ -50,9 +51,9 @@ class Config(cli.RunConfig):
 
     club: mi_estimators.CLUBStudy = field(default_factory=mi_estimators.CLUBStudy)
     poole: mi_estimators.PooleStudy = field(default_factory=mi_estimators.PooleStudy)
-    estimators: tuple[str, ...] = ("all",)
+    estimators: Annotated[tuple[str, ...], NonEmpty()] = ("all",)
     """Which: `club/CLUB`, `poole/NWJ` and so on, a study (`club`), or `all`."""
-    poole_steps: int = 0
+    poole_steps: Annotated[int, AtLeast(0)] = 0
     """Updates in all of the estimators of Poole's study (0: --train.steps)."""
     train: TrainConfig = field(default_factory=TrainConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -148,38 +149,7 @@ def check(config: Config) -> None:
     """Raises UserError for settings that can't be run."""
     cli.check(config)
     chosen(config)
-    cli.check_least(
-        [
-            ("--data.dim", config.data.dim, 1),
-            ("--club.hidden-size", config.club.hidden_size, 2),
-            ("--club.wide-hidden-size", config.club.wide_hidden_size, 2),
-            ("--poole-steps", config.poole_steps, 0),
-            ("--poole.embedding", config.poole.embedding, 1),
-            *(("--poole.hidden", width, 1) for width in config.poole.hidden),
-            *(("--poole.baseline", width, 1) for width in config.poole.baseline),
-            ("--evaluate.window", config.evaluate.window, 1),
-            ("--evaluate.span", config.evaluate.span, 1),
-        ]
-    )
-    cli.check_positive(
-        [
-            ("--club.learning-rate", config.club.learning_rate),
-            ("--club.wide-learning-rate", config.club.wide_learning_rate),
-            ("--poole.learning-rate", config.poole.learning_rate),
-        ]
-    )
-    _check_levels(config.data)
     _check_training(config)
-
-
-def _check_levels(data: DataConfig) -> None:
-    if not data.levels or not all(0 <= level < math.inf for level in data.levels):
-        remedy = "give nats, e.g. 2 4 6 8 10"
-        raise UserError("--data.levels", data.levels, "are not finite numbers of at least 0", remedy)
-    if not data.toys or len(set(data.toys)) < len(data.toys):
-        raise UserError(
-            "--data.toys", data.toys, "is empty or names one twice", "give gaussian, cubic or both"
-        )
 
 
 def _check_training(config: Config) -> None:

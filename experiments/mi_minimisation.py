@@ -15,7 +15,6 @@ length of them all. Nothing is chosen on test data: every number is of the last 
 the best epoch on test images and the best accuracy on target labels.
 """
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -41,6 +40,7 @@ from experiments.run_report import of_file
 from experiments.session import Session, command_of
 from train import config as train_config
 from train import devices
+from train.bounds import Choices
 from train.config import TrainConfig
 from train.data import digits, domains
 from train.data.digits import Digits
@@ -65,18 +65,18 @@ class DataConfig:
 class Config(cli.RunConfig):
     """Mutual information that is minimised."""
 
-    parts: tuple[Part, ...] = ("gaussians", "bottleneck", "adaptation")
+    parts: Choices[Part] = ("gaussians", "bottleneck", "adaptation")
     """Which experiments."""
     gaussians: mixed_gaussians.MixingConfig = field(default_factory=mixed_gaussians.MixingConfig)
-    estimates: tuple[mixed_gaussians.Estimate, ...] = ("club", "club-sampled", "club-known")
+    estimates: Choices[mixed_gaussians.Estimate] = ("club", "club-sampled", "club-known")
     """What is lowered on Gaussians; `club-known` has the true p(y|x)."""
     bottleneck: information_bottleneck.BottleneckConfig = field(
         default_factory=information_bottleneck.BottleneckConfig
     )
-    penalties: tuple[str, ...] = tuple(information_bottleneck.PENALTIES)
+    penalties: Choices[information_bottleneck.PenaltyName] = tuple(information_bottleneck.PENALTIES)
     """What is lowered in the bottleneck: plain (nothing), VUB, CLUB, CLUB-S, vCLUB, vCLUB-S."""
     adaptation: domain_adaptation.AdaptationConfig = field(default_factory=domain_adaptation.AdaptationConfig)
-    methods: tuple[domain_adaptation.Method, ...] = ("source-only", "club", "club-sampled")
+    methods: Choices[domain_adaptation.Method] = ("source-only", "club", "club-sampled")
     """Of domain adaptation."""
     train: TrainConfig = field(default_factory=TrainConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -185,50 +185,6 @@ def measure_stage(run: RunDirectory, config: Config, data: Digits, stage: Stage,
 def check(config: Config) -> None:
     """Raises UserError for settings that can't be run."""
     cli.check(config)
-    for flag, values, known in (
-        ("--parts", config.parts, ("gaussians", "bottleneck", "adaptation")),
-        ("--penalties", config.penalties, tuple(information_bottleneck.PENALTIES)),
-        ("--estimates", config.estimates, ("club", "club-sampled", "leave-one-out", "club-known")),
-        ("--methods", config.methods, ("source-only", "club", "club-sampled")),
-    ):
-        if not values or len(set(values)) < len(values) or not set(values) <= set(known):
-            problem = "is empty, names one twice or one that there is not"
-            raise UserError(flag, " ".join(values), problem, f"choose from {', '.join(known)}")
-    gaussians, bottleneck, adaptation = config.gaussians, config.bottleneck, config.adaptation
-    cli.check_least(
-        [
-            ("--gaussians.dim", gaussians.dim, 1),
-            ("--gaussians.hidden-size", gaussians.hidden_size, 2),
-            ("--gaussians.q-steps", gaussians.q_steps, 1),
-            ("--gaussians.batch-size", gaussians.batch_size, 2),
-            ("--gaussians.steps", gaussians.steps, 1),
-            ("--bottleneck.latent-dim", bottleneck.latent_dim, 1),
-            *(("--bottleneck.hidden", width, 1) for width in bottleneck.hidden),
-            *(("--bottleneck.q-hidden", width, 1) for width in bottleneck.q_hidden),
-            ("--bottleneck.epochs", bottleneck.epochs, 1),
-            ("--bottleneck.batch-size", bottleneck.batch_size, 2),
-            *(("--adaptation.channels", width, 1) for width in adaptation.channels),
-            ("--adaptation.channels", len(adaptation.channels), 1),
-            ("--adaptation.convolutions", adaptation.convolutions, 1),
-            ("--adaptation.domain-hidden", adaptation.domain_hidden, 1),
-            ("--adaptation.steps", adaptation.steps, 1),
-            ("--adaptation.batch-size", adaptation.batch_size, 2),
-            ("--evaluate.samples", config.evaluate.samples, 1),
-            ("--evaluate.pairs", config.evaluate.pairs, 2),
-            ("--evaluate.batch-size", config.evaluate.batch_size, 2),
-            ("--train.steps", config.train.steps, 0),
-        ]
-    )
-    cli.check_positive(
-        [
-            ("--gaussians.learning-rate", gaussians.learning_rate),
-            ("--bottleneck.learning-rate", bottleneck.learning_rate),
-            ("--bottleneck.decay", bottleneck.decay),
-            ("--bottleneck.decay-epochs", bottleneck.decay_epochs),
-            ("--adaptation.learning-rate", adaptation.learning_rate),
-        ]
-    )
-    _check_ranges(config)
     for flag, value in (
         ("--train.evaluate-every", config.train.evaluate_every),
         ("--train.patience", config.train.patience),
@@ -238,20 +194,6 @@ def check(config: Config) -> None:
             remedy = "give 0; every part has a length and a batch size of its own, as --bottleneck.batch-size"
             raise UserError(flag, value, "is of no use here", remedy)
     train_config.check(replace(config.train, steps=config.train.steps or 1, batch_size=2), devices=1)
-
-
-def _check_ranges(config: Config) -> None:
-    gaussians, bottleneck, adaptation = config.gaussians, config.bottleneck, config.adaptation
-    for flag, value, limit in (
-        ("--gaussians.angle", gaussians.angle, math.pi / 4),
-        ("--bottleneck.beta", bottleneck.beta, math.inf),
-        ("--bottleneck.q-noise", bottleneck.q_noise, math.inf),
-        ("--adaptation.weight", adaptation.weight, math.inf),
-        ("--adaptation.dropout", adaptation.dropout, 1),
-        ("--adaptation.noise", adaptation.noise, math.inf),
-    ):
-        if not 0 <= value < limit:
-            raise UserError(flag, value, f"is not in [0, {limit:.4g})", "give a number from there")
 
 
 def check_sizes(config: Config, data: Digits) -> None:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from experiments.experiment import experiment_of
 from experiments.recommendation.serving import Recommender, RecommendingSystem
 from train import seeds
 from train.atomic import refuse_input, write_atomically
+from train.bounds import AtLeast
 from train.data.ratings import Columns, read_csv
 from train.data.table_files import TableFile, header_of
 from train.errors import UserError
@@ -39,7 +40,7 @@ class Config:
     """The run."""
     user_history: Path
     """A CSV file with the columns user, item and perhaps time."""
-    k: int = 20
+    k: Annotated[int, AtLeast(1)] = 20
     """Items per user."""
     out: Path | None = None
     """The CSV file to write (default: the standard output)."""
@@ -64,7 +65,6 @@ class Histories(NamedTuple):
 def main(argv: Sequence[str]) -> None:
     """Reads the histories, ranks, writes."""
     config = runs.parse(Config, "recommend", __doc__, argv)
-    cli.check_least([("--k", config.k, 1)])
     if config.out is not None and config.out.is_dir():
         raise UserError("--out", config.out, "is a folder", "name a file in it")
     if config.out is not None and not config.out.parent.is_dir():

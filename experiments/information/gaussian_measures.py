@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
+from train.bounds import AtLeast
 from train.data.correlated_pairs import Toy
 from train.errors import UserError
 from train.json_records import read_record
@@ -18,9 +19,9 @@ from train.run_directory import RunDirectory, write_json
 class EvaluateConfig:
     """How estimates are summed up."""
 
-    window: int = 500
+    window: Annotated[int, AtLeast(1)] = 500
     """Estimates at the end of each level that bias and variance are of."""
-    span: int = 200
+    span: Annotated[int, AtLeast(1)] = 200
     """Of the moving average in the figures."""
 
 
