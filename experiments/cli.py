@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import typing
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -290,9 +290,14 @@ def say(line: str) -> None:
 
 def refuse_validation(train: TrainConfig, remedy: str) -> None:
     """Raises UserError for settings of `fit`'s own validation, where an experiment has another or none."""
-    if train.evaluate_every or train.patience:
-        flag = "--train.evaluate-every" if train.evaluate_every else "--train.patience"
-        raise UserError(flag, train.evaluate_every or train.patience, "is of no use here", remedy)
+    refuse(train, ("evaluate_every", "patience"), remedy)
+
+
+def refuse(train: TrainConfig, names: Iterable[str], remedy: str) -> None:
+    """Raises UserError for the first of these settings of training that is not at 0, where it changes nothing."""
+    for name in names:
+        if value := getattr(train, name):
+            raise UserError(f"--train.{name.replace('_', '-')}", value, "is of no use here", remedy)
 
 
 def check(config: RunConfig) -> None:

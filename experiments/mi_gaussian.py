@@ -9,28 +9,23 @@ critic of the concatenated pair, which takes hours on a CPU. `quick` keeps CLUB'
 Poole the separable critic, fewer steps a level and fewer estimators.
 """
 
-import time
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Annotated
 
-import jax
-
 from experiments import cli
 from experiments.experiment import About, Experiment
 from experiments.information.estimators import named
-from experiments.information.gaussian_measures import End, EvaluateConfig, Stage, Toys, read_end, write_end
+from experiments.information.gaussian_measures import EvaluateConfig, Stage, Toys
 from experiments.information.gaussian_report import findings
+from experiments.information.gaussian_stages import stages_of, train
 from experiments.session import Session, command_of
 from train import config as train_config
 from train.bounds import AtLeast, Choices, NonEmpty
 from train.config import TrainConfig
-from train.data.correlated_pairs import CorrelatedPairs, Toy
+from train.data.correlated_pairs import Toy
 from train.errors import UserError
-from train.loop import NonFiniteError
 from train.steps import mi_estimators
-from train.steps import mutual_information as mi
-from train.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,24 +81,17 @@ PRESETS: dict[str, Config] = {"quick": QUICK, "paper": PAPER}
 
 def flow(session: Session[Config], config: Config) -> None:
     """config -> pairs of known mutual information -> one estimator after the other -> report."""
+    known, toys = chosen(config), Toys(config.data.levels, config.data.dim, config.train.batch_size)
     session.begin()
     for stage in stages(config):
-        if not session.replays and read_end(session.run, stage) is None:
-            train(session, config, stage)
-    toys = Toys(config.data.levels, config.data.dim, config.train.batch_size)
-    sides = {name: mi_estimators.side(estimator) for name, estimator in chosen(config).items()}
+        train(session, stage, known[stage.estimator], toys, config.train)
+    sides = {name: mi_estimators.side(estimator) for name, estimator in known.items()}
     session.report(lambda run: findings(run, stages(config), toys, config.evaluate, sides))
 
 
 def stages(config: Config) -> list[Stage]:
-    """Every estimator on every toy, in the order of the report."""
-    return [
-        Stage(toy, name, steps_of(config, name))
-        for toy in config.data.toys
-        for name, estimator in chosen(config).items()
-        if toy == "gaussian"
-        or not isinstance(estimator, mi_estimators.Known)  # whose conditional is that of the Gaussians
-    ]
+    """Everything that is trained, in the order of the report."""
+    return stages_of(config.data.toys, chosen(config), partial(steps_of, config))
 
 
 def chosen(config: Config) -> dict[str, mi_estimators.Estimator]:
@@ -116,35 +104,6 @@ def steps_of(config: Config, name: str) -> int:
     return (config.poole_steps if name.startswith("poole/") else 0) or config.train.steps
 
 
-def train(session: Session[Config], config: Config, stage: Stage) -> None:
-    """Trains an estimator, every seed on pairs of its own, which are those of that seed in every stage.
-
-    Bounds with an exponential can diverge, NWJ on cubes does: that is a result, and no end of the run.
-    """
-    cli.say(f"{stage.toy} pairs, {stage.estimator}")
-    data, each = config.data, stage.steps // len(config.data.levels)
-    pairs = CorrelatedPairs(data.levels, each, config.train.batch_size, data.dim, stage.toy)
-    limits = replace(config.train, steps=stage.steps)
-    began, diverged = time.monotonic(), ""
-    try:
-        session.fit(task(config, stage), lambda mesh: pairs, None, limits, stage.folder)
-    except NonFiniteError as error:
-        diverged = f"{error.term} is not finite at step {error.step}"
-        cli.say(f"{stage.estimator} diverged: {diverged}")
-    if jax.process_index() == 0:
-        write_end(session.run, stage, End(time.monotonic() - began, diverged))
-
-
-def task(config: Config, stage: Stage) -> Task:
-    """What `fit` trains."""
-    estimator = chosen(config)[stage.estimator]
-    return Task(
-        init=partial(mi.init_state, estimator=estimator, dim=config.data.dim),
-        train_step=partial(mi.train_step, estimator=estimator),
-        use=None,
-    )
-
-
 def check(config: Config) -> None:
     """Raises UserError for settings that can't be run."""
     cli.check(config)
@@ -153,16 +112,11 @@ def check(config: Config) -> None:
 
 
 def _check_training(config: Config) -> None:
-    for flag, value in (
-        ("--train.evaluate-every", config.train.evaluate_every),
-        ("--train.patience", config.train.patience),
-        ("--train.ema-decay", config.train.ema_decay),
-    ):
-        if value:
-            raise UserError(flag, value, "is of no use here", "give 0; every estimate is on a fresh batch")
+    remedy = "give 0; every estimate is on a fresh batch"
+    cli.refuse(config.train, ("evaluate_every", "patience", "ema_decay"), remedy)
     if config.train.log_every != 1:
         raise UserError("--train.log-every", config.train.log_every, "leaves out estimates", "give 1")
-    train_config.check(config.train, devices=1)
+    train_config.check(config.train)
     for flag, steps in (("--train.steps", config.train.steps), ("--poole-steps", config.poole_steps)):
         levels = len(config.data.levels)
         if steps % levels:

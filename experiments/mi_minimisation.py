@@ -15,50 +15,28 @@ length of them all. Nothing is chosen on test data: every number is of the last 
 the best epoch on test images and the best accuracy on target labels.
 """
 
-import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-from jaxtyping import PyTree
 
 from experiments import cli
 from experiments.experiment import About, Experiment
-from experiments.information import minimisation_measures as measures
-from experiments.information.minimisation_report import Found, Subject, findings
+from experiments.information.minimisation_data import DataConfig, in_words, open_data
+from experiments.information.minimisation_measures import EvaluateConfig
+from experiments.information.minimisation_report import Subject, findings
 from experiments.information.minimisation_stages import (
     Part,
     Stage,
-    in_both_domains,
+    measured,
     of_adaptation,
     of_bottleneck,
     of_gaussians,
+    train,
 )
-from experiments.run_report import of_file
 from experiments.session import Session, command_of
 from train import config as train_config
-from train import devices
 from train.bounds import Choices
 from train.config import TrainConfig
-from train.data import digits, domains
 from train.data.digits import Digits
-from train.errors import UserError
-from train.run_directory import RunDirectory
 from train.steps import domain_adaptation, information_bottleneck, mixed_gaussians
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataConfig:
-    """The digits."""
-
-    source: digits.Source = "sklearn"
-    """1,797 digits of scikit-learn, or MNIST: an npz file, or TFDS."""
-    path: Path | None = None
-    """The npz file; for tfds the data folder, if it is not the default one."""
-    domain: domains.Domain = "coloured"
-    """How digits of the target domain are changed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +58,7 @@ class Config(cli.RunConfig):
     """Of domain adaptation."""
     train: TrainConfig = field(default_factory=TrainConfig)
     data: DataConfig = field(default_factory=DataConfig)
-    evaluate: measures.EvaluateConfig = field(default_factory=measures.EvaluateConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
 
 
 PAPER = Config(
@@ -103,58 +81,24 @@ PRESETS: dict[str, Config] = {"quick": QUICK, "paper": PAPER}
 
 def flow(session: Session[Config], config: Config) -> None:
     """config -> data -> one training after the other -> report."""
-    data = digits.open_digits(config.data.source, config.data.path)
-    check_sizes(config, data)
-    wanted = stages(config, data)
+    data = open_data(config.data, config.bottleneck, config.adaptation)
+    wanted, name = stages(config, data), in_words(config.data)
     session.begin()
-    states = {stage.folder: train(session, config, stage) for stage in wanted}
-    session.report(
-        lambda run: findings(run, measure(run, config, data, wanted, states), subject(config, data))
-    )
+    states = {stage: train(session, stage, config.train) for stage in wanted}
+    subject = Subject.of(name, data, config.data.domain, "adaptation" in config.parts)
+    session.report(lambda run: findings(run, measured(run, states), subject))
 
 
 def stages(config: Config, data: Digits) -> list[Stage]:
     """Everything that is trained, in the order of the report."""
+    domain, evaluate = config.data.domain, config.evaluate
     of_part: dict[str, list[Stage]] = {
         "gaussians": of_gaussians(config.gaussians, config.estimates),
-        "bottleneck": of_bottleneck(config.bottleneck, config.penalties, data.train),
-        "adaptation": of_adaptation(config.adaptation, config.methods, config.data.domain, data.train),
+        "bottleneck": of_bottleneck(config.bottleneck, config.penalties, data, evaluate),
+        "adaptation": of_adaptation(config.adaptation, config.methods, domain, data, evaluate),
     }
     wanted = [stage for part, items in of_part.items() if part in config.parts for stage in items]
     return [stage._replace(steps=config.train.steps or stage.steps) for stage in wanted]
-
-
-def train(session: Session[Config], config: Config, stage: Stage) -> PyTree:
-    """Trains a stage and returns the last state of every seed."""
-    began = time.monotonic()
-    cli.say(f"{stage.part}, {stage.name}")
-    trained = session.fit(
-        stage.task, stage.feed, None, replace(config.train, steps=stage.steps), stage.folder
-    )
-    state = devices.on_one_device(trained.state("last"))
-    cli.say(f"  {time.monotonic() - began:.0f} s")
-    return state
-
-
-def measure(
-    run: RunDirectory, config: Config, data: Digits, wanted: Sequence[Stage], states: Mapping[str, PyTree]
-) -> Found:
-    """Every stage tested, by part and name."""
-    found: dict[str, dict[str, Any]] = {part: {} for part in dict.fromkeys(stage.part for stage in wanted)}
-    for stage in wanted:
-        found[stage.part][stage.name] = measure_stage(run, config, data, stage, states[stage.folder])
-    return found
-
-
-def subject(config: Config, data: Digits) -> Subject:
-    """What was trained and tested on."""
-    return Subject(
-        data=in_words(config.data),
-        counts=(len(data.train), len(data.test)),
-        classes=np.bincount(data.test.label, minlength=digits.CLASSES).tolist(),
-        domain=config.data.domain,
-        examples=in_both_domains(data.test, config.data.domain) if "adaptation" in config.parts else None,
-    )
 
 
 def unused(config: Config) -> list[str]:
@@ -163,52 +107,12 @@ def unused(config: Config) -> list[str]:
     return [name for part in lists if part not in config.parts for name in (part, lists[part])]
 
 
-def in_words(config: DataConfig) -> str:
-    """What the digits are, for titles and captions."""
-    known = {"sklearn": "scikit-learn's digits", "tfds": "MNIST"}
-    return known.get(config.source) or of_file("the digits", config.path)
-
-
-def measure_stage(run: RunDirectory, config: Config, data: Digits, stage: Stage, state: PyTree) -> Any:
-    """What the report says of a stage: `Course`, `Kept` or `Recognised`."""
-    match stage.part:
-        case "gaussians":
-            return measures.course(run.in_stage(stage.folder))
-        case "bottleneck":
-            penalty = information_bottleneck.PENALTIES[stage.name]
-            return measures.kept(state, data.test, config.bottleneck, penalty, config.evaluate)
-        case "adaptation":
-            both = in_both_domains(data.test, config.data.domain)
-            return measures.recognised(state, *both, config.adaptation, config.evaluate)
-
-
 def check(config: Config) -> None:
     """Raises UserError for settings that can't be run."""
     cli.check(config)
-    for flag, value in (
-        ("--train.evaluate-every", config.train.evaluate_every),
-        ("--train.patience", config.train.patience),
-        ("--train.batch-size", config.train.batch_size),
-    ):
-        if value:
-            remedy = "give 0; every part has a length and a batch size of its own, as --bottleneck.batch-size"
-            raise UserError(flag, value, "is of no use here", remedy)
-    train_config.check(replace(config.train, steps=config.train.steps or 1, batch_size=2), devices=1)
-
-
-def check_sizes(config: Config, data: Digits) -> None:
-    """Raises UserError for batches and networks that these digits are too few or too small for."""
-    size, side = len(data.train), min(data.train.image.shape[1:])
-    for flag, value, most in (
-        ("--bottleneck.batch-size", config.bottleneck.batch_size, size),
-        ("--adaptation.batch-size", config.adaptation.batch_size, size // 2),
-    ):
-        if value > most:
-            raise UserError(flag, value, f"is more than the {most} images there are", "give a smaller one")
-    channels, blocks = config.adaptation.channels, len(config.adaptation.channels)
-    if side < 2 ** (blocks - 1):
-        problem = f"halves images of {side} pixels a side {blocks - 1} times"
-        raise UserError("--adaptation.channels", channels, problem, "give fewer blocks")
+    remedy = "give 0; every part has a length and a batch size of its own, as --bottleneck.batch-size"
+    cli.refuse(config.train, ("evaluate_every", "patience", "batch_size"), remedy)
+    train_config.check(replace(config.train, steps=config.train.steps or 1, batch_size=2))
 
 
 EXPERIMENT = Experiment(

@@ -185,6 +185,8 @@ TESTED_THROUGH_OTHERS = {
     *modules("experiments.recommendation", "fashion_measures", "fashion_report"),
     *modules("experiments", "dagan", "synthesise"),  # test_gaugan
     *modules("experiments.synthesis", "synthesiser", "measures", "feature_networks"),
-    "experiments.information.gaussian_report",  # test_mi_gaussian
-    *modules("experiments.information", *(f"minimisation_{n}" for n in ("stages", "measures", "report"))),
+    *modules("experiments.information", "gaussian_report", "gaussian_stages"),  # test_mi_gaussian
+    *modules(
+        "experiments.information", *(f"minimisation_{n}" for n in ("data", "stages", "measures", "report"))
+    ),
 }

@@ -1,5 +1,6 @@
 """What is measured of the trainings of `mi_minimisation`, on test images and from logs, for every seed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
@@ -66,6 +67,10 @@ class Recognised(NamedTuple):
 
     source: Float[np.ndarray, " seeds"]
     target: Float[np.ndarray, " seeds"]
+
+
+Found = Mapping[str, Mapping[str, Course | Kept | Recognised]]
+"""By part, then by estimate, penalty or method."""
 
 
 def course(run: RunDirectory) -> Course:

@@ -2,15 +2,17 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from jaxtyping import Float
 
-from experiments.information.minimisation_measures import Course, Kept, Recognised
+from experiments.information.minimisation_measures import Course, Found, Kept, Recognised
+from experiments.information.minimisation_stages import in_both_domains
 from experiments.run_report import titled
 from experiments.session import Findings
-from train.data.digits import Images
+from train.data import domains
+from train.data.digits import CLASSES, Digits, Images
 from train.figures import Panel, bands, image_grid
 from train.figures.points import Point, points
 from train.report import Picture, Section
@@ -30,8 +32,6 @@ PUBLISHED_COURSE |= {3500: 0.0550, 4000: 0.0278, 4900: 0.00475}
 """Mutual information in nats by update, as stored in the notebook of CLUB: a single run."""
 EXAMPLES = 10
 """Digits of each domain that the page shows."""
-Found = Mapping[str, Mapping[str, Course | Kept | Recognised]]
-"""By part, then by estimate, penalty or method."""
 
 
 class Subject(NamedTuple):
@@ -50,6 +50,13 @@ class Subject(NamedTuple):
     classes: Sequence[int]
     domain: str
     examples: tuple[Images, Images] | None
+
+    @classmethod
+    def of(cls, name: str, data: Digits, domain: domains.Domain, adapted: bool) -> Self:
+        """These digits, called `name`; with examples where a domain was adapted to."""
+        classes = np.bincount(data.test.label, minlength=CLASSES).tolist()
+        examples = in_both_domains(data.test, domain) if adapted else None
+        return cls(name, (len(data.train), len(data.test)), classes, domain, examples)
 
 
 def findings(run: RunDirectory, found: Found, subject: Subject) -> Findings:
