@@ -47,6 +47,7 @@ class RunDirectory:
       environment: versions, devices and commit it was made with.
       stage: the folder in it that metrics and checkpoints of one of several trainings go to; "" for the run itself.
       files: fingerprints of the files and folders that it read, by the setting that names them.
+      made: whether this program made the folder; one that was there before outlives a run that fails.
     """
 
     path: Path
@@ -55,6 +56,7 @@ class RunDirectory:
     environment: Json
     stage: str = ""
     files: Json = dataclasses.field(default_factory=dict)
+    made: bool = dataclasses.field(default=False, compare=False)
 
     @property
     def metrics(self) -> Path:
@@ -115,6 +117,8 @@ def create_run(
       UserError: if something is there already, or it can't be written.
     """
 
+    was_there = path is not None and os.path.isdir(path)  # False for names that no folder can have
+
     def make() -> str:
         made = _new_path(root / experiment) if path is None else _made(path)
         with contextlib.ExitStack() as held:
@@ -130,7 +134,7 @@ def create_run(
             write_json(made / "config.json", saved)
         return str(made.resolve())
 
-    return open_run(Path(_on_process_zero(make)), "--run-dir")
+    return dataclasses.replace(open_run(Path(_on_process_zero(make)), "--run-dir"), made=not was_there)
 
 
 def update_config(run: RunDirectory, config: Json) -> RunDirectory:
@@ -194,12 +198,43 @@ def refuse_own(out: Path, run: Path, flag: str = "--out") -> None:
         raise UserError(flag, out, "belongs to the run that is read", "name another place")
 
 
+_UNTRAINED = (
+    *("config.json", "catalogue.json", "layout.json", _LOCK, "figures"),
+    *("tensorboard/events.out.tfevents.*", "profile/plugins"),
+    *("**/metrics.jsonl", "**/checkpoints/*", "**/checkpoints"),
+)
+"""What a run writes before its first checkpoint."""
+
+
 def remove_untrained(run: RunDirectory) -> None:
-    """Removes a run in which nothing was trained: no checkpoint, no line of metrics. Others are left as they are."""
+    """Removes a run in which nothing was trained: no checkpoint, no line of metrics. Others are left as they are.
+
+    What others put into its folder stays, and so does the folder then, or where it was there before.
+    """
     checkpoints = (p for p in run.path.rglob("checkpoints/*/*") if p.name.isdigit())
     logs = (p for p in run.path.rglob("metrics.jsonl") if p.is_file() and p.stat().st_size)
-    if next(checkpoints, None) is None and next(logs, None) is None:
-        shutil.rmtree(run.path, ignore_errors=True)
+    if next(checkpoints, None) is not None or next(logs, None) is not None:
+        return
+    for place in [path for pattern in _UNTRAINED for path in run.path.glob(pattern)]:
+        if not place.is_symlink():
+            _remove(place, below=run.path)
+    if run.made:
+        with contextlib.suppress(OSError):
+            run.path.rmdir()
+
+
+def _remove(place: Path, below: Path) -> None:
+    """Removes a file, what the profiler wrote, or an empty folder; then the folders above that this empties."""
+    with contextlib.suppress(OSError):
+        if place.is_file():
+            place.unlink()
+        elif place.name == "plugins":
+            shutil.rmtree(place)
+        else:
+            place.rmdir()
+        while place.parent != below:
+            place = place.parent
+            place.rmdir()
 
 
 def _saved(path: Path, field: str) -> Json:
