@@ -117,7 +117,9 @@ def create_run(
       UserError: if something is there already, or it can't be written.
     """
 
-    was_there = path is not None and os.path.isdir(path)  # False for names that no folder can have
+    was_there = False
+    with contextlib.suppress(OSError):  # a name that is too long
+        was_there = path is not None and path.is_dir()
 
     def make() -> str:
         made = _new_path(root / experiment) if path is None else _made(path)
@@ -201,7 +203,7 @@ def refuse_own(out: Path, run: Path, flag: str = "--out") -> None:
 _UNTRAINED = (
     *("config.json", "catalogue.json", "layout.json", _LOCK, "figures"),
     *("tensorboard/events.out.tfevents.*", "profile/plugins"),
-    *("**/metrics.jsonl", "**/checkpoints/*", "**/checkpoints"),
+    *("**/metrics.jsonl", "**/checkpoints/*/", "**/checkpoints/"),
 )
 """What a run writes before its first checkpoint."""
 
@@ -215,9 +217,10 @@ def remove_untrained(run: RunDirectory) -> None:
     logs = (p for p in run.path.rglob("metrics.jsonl") if p.is_file() and p.stat().st_size)
     if next(checkpoints, None) is not None or next(logs, None) is not None:
         return
-    for place in [path for pattern in _UNTRAINED for path in run.path.glob(pattern)]:
-        if not place.is_symlink():
-            _remove(place, below=run.path)
+    for pattern in _UNTRAINED:
+        for place in list(run.path.glob(pattern)):
+            if not place.is_symlink() and (place.is_dir() or not pattern.endswith("/")):
+                _remove(place, below=run.path)
     if run.made:
         with contextlib.suppress(OSError):
             run.path.rmdir()
