@@ -8,7 +8,9 @@ FLAG = "--max-inflated-mb"
 INFLATION = 100
 """How many times its own size a file may inflate to, whatever that is."""
 DEFAULT_MEGABYTES = 256
-HELP = f"{FLAG} N (of every command): how many million bytes a small file of arrays may inflate to ({DEFAULT_MEGABYTES})."
+HELP = (
+    f"{FLAG} N (of every command): to how many million bytes a small file may inflate ({DEFAULT_MEGABYTES})."
+)
 
 
 class _Limit:
