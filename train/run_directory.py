@@ -24,7 +24,7 @@ from jax.experimental import multihost_utils
 
 from train.atomic import sweep, write_atomically
 from train.errors import UserError
-from train.json_files import read_json
+from train.json_files import parse_json, read_json
 
 Json = dict[str, Any]
 
@@ -400,7 +400,7 @@ def _unwritable(path: Path, error: OSError | ValueError) -> UserError:
 def _flat(config: Json, prefix: str = "") -> dict[str, Any]:
     """Dotted names to values, the values as JSON would give them back."""
     flat = {}
-    for name, value in json.loads(json.dumps(config)).items():
+    for name, value in parse_json(json.dumps(config)).items():
         nested = isinstance(value, dict) and value
         flat |= _flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
     return flat
@@ -417,7 +417,7 @@ def _on_process_zero(action: Callable[[], str]) -> str:
         except UserError as error:
             outcome = {"error": [error.field, str(error.value), error.problem, error.remedy]}
     message = np.frombuffer(json.dumps(outcome).encode().ljust(_MESSAGE), np.uint8)
-    outcome = json.loads(np.asarray(multihost_utils.broadcast_one_to_all(message)).tobytes())
+    outcome = parse_json(np.asarray(multihost_utils.broadcast_one_to_all(message)).tobytes())
     if "error" in outcome:
         raise UserError(*outcome["error"])
     return outcome["value"]
