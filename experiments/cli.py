@@ -21,9 +21,9 @@ from train.bounds import AtLeast, Within, check_bounds
 from train.config import TrainConfig
 from train.errors import UserError
 from train.fingerprint import check_files, fingerprints
+from train.inflation import HELP, without_limit
 from train.interrupt import Interrupted
 from train.loop import NonFiniteError
-from train.npz_files import without_limit
 from train.report import departures
 from train.run_directory import (
     RunDirectory,
@@ -140,9 +140,8 @@ def parse(
                 f"use python -m experiments.{run.experiment}",
             )
         default = dataclasses.replace(from_json(config_class, run.config), resume=None, run_dir=None)
-    parsed = tyro.cli(
-        config_class, default=default, prog=f"python -m experiments.{name}", description=doc, args=list(argv)
-    )
+    prog, description = f"python -m experiments.{name}", f"{doc.rstrip()}\n\n{HELP}"
+    parsed = tyro.cli(config_class, default=default, prog=prog, description=description, args=list(argv))
     return located(parsed, default), run
 
 

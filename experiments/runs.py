@@ -9,6 +9,7 @@ import tyro
 from experiments import cli
 from train.bounds import check_bounds
 from train.errors import UserError
+from train.inflation import HELP
 
 RunPath = Annotated[Path, tyro.conf.Positional]
 
@@ -32,7 +33,8 @@ def parse(config_class: type, name: str, doc: str | None, argv: Sequence[str]) -
       UserError: one is out of its bounds.
     """
     cli.cache_compilations()
-    config = tyro.cli(config_class, prog=f"python -m experiments.{name}", description=doc, args=list(argv))
+    prog, description = f"python -m experiments.{name}", f"{(doc or '').rstrip()}\n\n{HELP}"
+    config = tyro.cli(config_class, prog=prog, description=description, args=list(argv))
     check_bounds(config)
     cli.find_devices()
     return config

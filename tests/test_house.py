@@ -75,6 +75,63 @@ def test_only_one_file_knows_orbax():
     assert users == {"train.checkpoint"}
 
 
+READERS = {
+    "numpy.load": "train.data.cache",  # of its own memory maps; npz files have train.npz_files
+    "numpy.loadtxt": "train.data.text_tables",
+    "csv.reader": "train.data.table_files",
+    "json.loads": "train.json_files",
+    "PIL.Image.open": "train.data.image_files",
+    "scipy.io.loadmat": "train.data.mat_files",
+    "h5py.File": "train.data.hdf5_files",
+    "pickletools.genops": "train.torch_files",
+    "pyarrow.parquet.read_table": "train.data.ratings",
+    **dict.fromkeys(("json.load", "numpy.genfromtxt", "numpy.fromfile", "csv.DictReader", "pandas.read_csv")),
+    **dict.fromkeys(("imageio.imread", "matplotlib.pyplot.imread", "matplotlib.image.imread", "joblib.load")),
+    **dict.fromkeys(
+        ("numpy.memmap", "numpy.lib.format.read_array", "marshal.load", "shelve.open", "eval", "exec")
+    ),
+}
+"""What reads a kind of file, and the one module that may: it holds the checks and messages that all others share."""
+
+
+def calls_of(path: pathlib.Path) -> set[str]:
+    """The full names of what a file takes from other modules, whatever it calls them."""
+    tree, known, found = ast.parse(path.read_text()), {}, set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            known |= {
+                a.asname or a.name.split(".")[0]: a.name if a.asname else a.name.split(".")[0]
+                for a in node.names
+            }
+        elif isinstance(node, ast.ImportFrom):
+            known |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
+    for node in ast.walk(tree):
+        parts = []
+        while isinstance(node, ast.Attribute):
+            parts, node = [node.attr, *parts], node.value
+        if isinstance(node, ast.Name):
+            found.add(".".join([known.get(node.id, node.id), *parts]))
+    return found
+
+
+def test_each_kind_of_file_has_one_reader():
+    users: dict[str, set[str]] = {name: set() for name in READERS}
+    for path in FILES:
+        for name in calls_of(path) & set(READERS):
+            users[name].add(module_of(path))
+    assert users == {name: {reader} if reader else set() for name, reader in READERS.items()}
+
+
+def test_readers_are_found_by_any_name(tmp_path):
+    (tmp_path / "a.py").write_text(
+        "import json as j, scipy.io\nfrom PIL import Image as I\nfrom csv import reader\n"
+        "j.loads, scipy.io.loadmat('x'), I.open(), reader, eval('1')"
+    )
+    assert {"json.loads", "scipy.io.loadmat", "PIL.Image.open", "csv.reader", "eval"} <= calls_of(
+        tmp_path / "a.py"
+    )
+
+
 def test_no_room_for_odds_and_ends():
     assert not [path for path in FILES if path.stem in ("utils", "util", "helpers", "common", "misc")]
 

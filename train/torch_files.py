@@ -15,7 +15,8 @@ from typing import IO, Any
 import jax.numpy as jnp
 import numpy as np
 
-from train.npz_files import check_inflation, shorten
+from train.errors import shorten
+from train.inflation import check_inflation
 
 _DTYPES = {
     "torch.DoubleStorage": np.float64,

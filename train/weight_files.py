@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from train.atomic import write_atomically
-from train.errors import UserError
+from train.errors import UserError, first_line, shorten
+from train.inflation import TooLargeError
 from train.json_files import parse_json
-from train.npz_files import TooLargeError, first_line, read_npz, shorten
+from train.npz_files import read_npz
 from train.torch_files import read_torch
 
 _DTYPES = {

@@ -15,7 +15,7 @@ from train.figures import Panel, bands
 from train.figures.staircase import Staircase, staircases
 from train.report import Picture, Section
 from train.run_directory import RunDirectory
-from train.tables import Cell, Interval, Table
+from train.tables import OVER_SEEDS, Cell, Interval, Table
 
 TOYS: tuple[Toy, ...] = ("gaussian", "cubic")
 STUDIES = {"club": "CLUB's study", "poole": "the study of Poole et al."}
@@ -141,7 +141,7 @@ def _table(
         if name in published:
             rows.append([f"{name}, published", *published[name]])
     caption = f"{what} of the last {config.window} estimates of each level on {toy} pairs, in nats"
-    note = "Mean and 95 % interval over seeds."
+    note = OVER_SEEDS
     if published:
         note += " Published: read off the figure of CLUB's official notebook."
     return Table(caption, ["", *(f"{level:g} nats" for level in toys.levels)], rows, note)

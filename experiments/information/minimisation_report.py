@@ -17,7 +17,7 @@ from train.figures import Panel, bands, image_grid
 from train.figures.points import Point, points
 from train.report import Picture, Section
 from train.run_directory import RunDirectory
-from train.tables import Cell, Interval, Table
+from train.tables import OVER_SEEDS, Cell, Interval, Table
 
 PUBLISHED_COURSE = {
     0: 1.5803,
@@ -133,7 +133,7 @@ def _course_table(items: Mapping[str, Course]) -> Table:
         rows.append([f"lowered: {name}", *(Interval.of(item.mutual_information[at]) for at in nearest)])
     rows.append(["lowered: club, published", *(PUBLISHED_COURSE[step] for step in shown), "–"])
     columns = ["", *(f"{step:,}" for step in shown), f"end, {first.steps[-1]:,}"]
-    note = "Mean and 95 % interval over seeds; nearest logged update. Published: one run of the notebook."
+    note = f"{OVER_SEEDS} Nearest logged update. Published: one run of the notebook."
     return Table("True mutual information in nats after so many updates of the angles", columns, rows, note)
 
 
@@ -148,7 +148,7 @@ def _bottleneck(run: RunDirectory, items: Mapping[str, Kept], subject: Subject) 
         f"Classification of {subject.data} from the latent of an information bottleneck; information in nats"
     )
     note = (
-        "Mean and 95 % interval over seeds. At least: InfoNCE, at most: leave-one-out, both with the encoder's own "
+        f"{OVER_SEEDS} At least: InfoNCE, at most: leave-one-out, both with the encoder's own "
         f"p(z|x) on {subject.counts[1]:,} test images at most; a deterministic latent has no such bounds."
     )
     text = (
@@ -181,7 +181,7 @@ def _adaptation(run: RunDirectory, items: Mapping[str, Recognised], subject: Sub
     rows += [[name, 100 * right, 100 * right] for name, right in _blind(subject).items()]
     caption = f"Test accuracy on {subject.data} and on the same digits {subject.domain}, in percent"
     note = (
-        "Mean and 95 % interval over seeds. `labels of the target` learns from them and stands for what could be "
+        f"{OVER_SEEDS} `labels of the target` learns from them and stands for what could be "
         "reached; every other row sees labels of the source alone."
     )
     text = (

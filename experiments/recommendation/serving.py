@@ -25,7 +25,6 @@ from experiments.runs import seed_index
 from experiments.weight_names import Names
 from train import item_shards, seeds
 from train.data.interactions import size
-from train.errors import UserError
 from train.json_records import read_record
 from train.run_directory import RunDirectory, write_json
 from train.stored_state import Which, load_state
