@@ -8,7 +8,7 @@ import pytest
 
 from experiments import cli, mi_minimisation
 from experiments.information import minimisation_measures as measures
-from experiments.information.minimisation_report import PUBLISHED_COURSE, _blind
+from experiments.information.minimisation_report import PUBLISHED_COURSE, Subject, _blind
 from experiments.information.minimisation_stages import in_both_domains
 from experiments.session import replay
 from tests.experiments.commands import run, said_on_failure
