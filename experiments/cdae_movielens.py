@@ -22,8 +22,8 @@ from experiments.recommendation import measures, page, serving, training
 from experiments.recommendation.data import DataConfig
 from experiments.session import Session, command_of
 from experiments.weight_names import own
+from train.bounds import Choices
 from train.config import TrainConfig
-from train.errors import UserError
 from train.steps import cdae
 from train.steps.cdae import CDAEConfig
 
@@ -57,7 +57,7 @@ class Config(training.RunConfig):
 
     preset: Literal["quick", "paper", "ml100k"] = "quick"
     """`paper`: the published protocol and constants; `ml100k`: for that set; `quick`: simulated users."""
-    models: tuple[Variant, ...] = get_args(Published)
+    models: Choices[Variant] = get_args(Published)
     """Variants of the paper, with their own --model.hidden, --model.loss and --model.user-node; `custom` has those
     given."""
     model: CDAEConfig = field(default_factory=CDAEConfig)
@@ -128,8 +128,6 @@ def check(config: Config) -> None:
     """Raises UserError for settings that can't be run."""
     training.check(config)
     cdae.check(config.model)
-    if not config.models or len(set(config.models)) < len(config.models):
-        raise UserError("--models", config.models, "is empty or names one twice", "give e.g. M4 M4-no-user")
 
 
 EXPERIMENT = Experiment(

@@ -11,7 +11,7 @@ three seeds. The embedded data are `shapes3d-procedural-fashion`: rendered items
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax
 import numpy as np
@@ -28,6 +28,7 @@ from experiments.run_report import of_file
 from experiments.stored_models import Stored, own
 from train import config as train_config
 from train import devices, seeds
+from train.bounds import AtLeast, NonEmpty, Positive
 from train.config import TrainConfig
 from train.data import fashion
 from train.data.fashion import FashionData
@@ -54,19 +55,19 @@ ABOUT = cli.About(
 class ModelConfig:
     """The models of the comparison."""
 
-    kinds: tuple[Kind, ...] = ("bpr-mf", "vbpr", "deepstyle")
+    kinds: Annotated[tuple[Kind, ...], NonEmpty()] = ("bpr-mf", "vbpr", "deepstyle")
     """Which are trained."""
-    l2: tuple[float, ...] = (0.0003, 0.003, 0.03)
+    l2: Annotated[tuple[Annotated[float, AtLeast(0)], ...], NonEmpty()] = (0.0003, 0.003, 0.03)
     """Penalties lambda of factors and biases that validation chooses among, for each model."""
-    l2_visual: float = 0.0
+    l2_visual: Annotated[float, AtLeast(0)] = 0.0
     """Penalty of what multiplies the features: E and beta'."""
-    factors: int = 20
+    factors: Annotated[int, AtLeast(1)] = 20
     """Dimensions of a user's vector, the same in all models."""
-    visual_factors: int = 10
+    visual_factors: Annotated[int, AtLeast(1)] = 10
     """VBPR: how many of them meet the image; the others are free factors."""
     optimiser: Literal["adam", "sgd"] = "adam"
     """SGD is the papers'."""
-    learning_rate: float = 0.01
+    learning_rate: Annotated[float, Positive()] = 0.01
     """Learning rate."""
     reduction: Literal["mean", "sum"] = "mean"
     """Over the triples of a batch. With SGD, the sum moves as far as a step on each triple alone would."""
@@ -82,7 +83,7 @@ class DataConfig:
     """The file."""
     held: fashion.Held = "leave-one-out"
     """The test records: one of each user, as published; or those that the file's `is_test` names."""
-    seed: int = 0
+    seed: Annotated[int, AtLeast(0)] = 0
     """Of the embedded data, and of the records that chance keeps back."""
 
 
@@ -92,7 +93,7 @@ class EvaluateConfig:
 
     ties: Ties = "strict"
     """Of equal scores: no success, as published; or half of one, as in the area under the ROC curve."""
-    cold: int = COLD
+    cold: Annotated[int, AtLeast(1)] = COLD
     """An item with fewer training records is cold."""
 
 
@@ -312,16 +313,12 @@ def stored_models(run: RunDirectory) -> dict[str, Stored]:
 def check(config: Config) -> None:
     """Raises UserError for settings that can't be run."""
     cli.check(config)
-    for flag, given in (("--model.kinds", config.model.kinds), ("--model.l2", config.model.l2)):
-        if not given:
-            raise UserError(flag, "nothing", "is empty", "leave it out, or give one or more")
-    for weight in config.model.l2:
-        if not 0 <= weight < float("inf"):
-            raise UserError("--model.l2", weight, "is no penalty", "give 0 for none")
     for settings in stages(config).values():
         visual.check(settings)
-    cli.check_least([("--train.evaluate-every", config.train.evaluate_every, 1)])
-    cli.check_least([("--evaluate.cold", config.evaluate.cold, 1)])
+    if not config.train.evaluate_every:
+        raise UserError(
+            "--train.evaluate-every", 0, "must be at least 1: validation chooses", "give e.g. 100"
+        )
     # Small enough for every device, whether a batch divides over the devices or not.
     train_config.check(config.train, devices=1)
 

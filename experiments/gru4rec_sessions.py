@@ -47,10 +47,10 @@ from experiments.stored_models import Stored, published
 from jaxmodels.torch_import.gru4rec import export_state_dict, import_state_dict
 from train import config as train_config
 from train import devices, seeds
+from train.bounds import Choices
 from train.config import TrainConfig
 from train.errors import UserError
 from train.run_directory import RunDirectory
-from train.steps import gru4rec
 from train.steps.gru4rec import GRU4RecConfig, RankingConfig
 from train.stored_state import Which
 
@@ -67,7 +67,7 @@ ABOUT = cli.About(
 class Config(cli.RunConfig):
     """GRU4Rec on sessions."""
 
-    losses: tuple[LossName, ...] = ("xe", "bpr-max")
+    losses: Choices[LossName] = ("xe", "bpr-max")
     """Which are compared; the first one's model is what serves."""
     model: GRU4RecConfig = field(default_factory=GRU4RecConfig)
     """The network of every loss."""
@@ -256,21 +256,13 @@ def check(config: Config) -> None:
     """Raises UserError for settings that can't be run."""
     cli.check(config)
     check_data(config.data)
-    if not config.losses or len(set(config.losses)) < len(config.losses):
-        raise UserError("--losses", config.losses, "is empty or names one twice", "give e.g. xe bpr-max")
     names = {"xe": "cross-entropy"}
     for loss in get_args(LossName):
         objective = config.objective(loss)
-        gru4rec.check(config.model, objective, f"--{loss}")
         if objective.loss != names.get(loss, loss):
             remedy = f"give {names.get(loss, loss)}, and choose by --losses"
             raise UserError(f"--{loss}.loss", objective.loss, "is another loss", remedy)
     cli.refuse_validation(config.train, "give 0; validation is after every epoch")
-    cli.check_least(
-        [("--train.steps", config.train.steps, 0), ("--evaluate.batch-size", config.evaluate.batch_size, 1)]
-    )
-    if not config.evaluate.at or min(config.evaluate.at) < 1:
-        raise UserError("--evaluate.at", config.evaluate.at, "are no lengths of a list", "give e.g. 5 10 20")
     train_config.check(replace(config.train, steps=config.train.steps or 1), devices=1)
 
 

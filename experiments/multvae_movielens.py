@@ -22,6 +22,7 @@ from experiments.recommendation.report import Published
 from experiments.session import Session, command_of
 from experiments.weight_names import published
 from jaxmodels.torch_import.mult_vae import export_state_dict, import_state_dict
+from train.bounds import Choices
 from train.config import TrainConfig
 from train.errors import UserError
 from train.steps import mult_vae
@@ -52,7 +53,7 @@ class Config(training.RunConfig):
 
     preset: Literal["quick", "paper", "ml1m", "ml100k"] = "quick"
     """`paper`: the published protocol and constants; `ml1m`, `ml100k`: for those sets; `quick`: simulated users."""
-    models: tuple[Literal["vae", "dae"], ...] = ("vae", "dae")
+    models: Choices[Literal["vae", "dae"]] = ("vae", "dae")
     """What is trained."""
     model: MultVAEConfig = field(default_factory=MultVAEConfig)
     """Mult-VAE."""
@@ -135,10 +136,7 @@ def changeable(config: Config) -> tuple[str, ...]:
 def check(config: Config) -> None:
     """Raises UserError for settings that can't be run."""
     training.check(config)
-    if not config.models or len(set(config.models)) < len(config.models):
-        raise UserError("--models", config.models, "is empty or names one twice", "give vae, dae or both")
     for flag, model, kind in (("--model.kind", config.model, "vae"), ("--dae.kind", config.dae, "dae")):
-        mult_vae.check(model)
         if model.kind != kind:
             raise UserError(flag, model.kind, "is the other model", f"give {kind}, and choose by --models")
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,7 @@ from experiments.recommendation.session_data import (
 )
 from jaxmodels.gru4rec import Hidden, zero_hidden
 from train import devices, seeds
+from train.bounds import AtLeast, NonEmpty
 from train.config import TrainConfig
 from train.data.session_parallel import Schedule, SessionFeed, session_parallel
 from train.data.sessions import SessionData
@@ -45,14 +46,14 @@ CRITERION = f"mrr@{CRITERION_AT}"
 class EvaluateConfig:
     """How predictions are judged."""
 
-    at: tuple[int, ...] = (5, 10, 20)
+    at: Annotated[tuple[Annotated[int, AtLeast(1)], ...], NonEmpty()] = (5, 10, 20)
     """Lengths of the list: Recall@N and MRR@N. The last one is that of the figures."""
     ties: Ties = "conservative"
     """The rank among equal scores: behind all of them, before them, or in the middle."""
     stopping: Literal["validation", "fixed"] = "validation"
     """Where the number of epochs is from: the best MRR@20 in the last days of the training part, or the loss's own.
     --train.steps, where given, goes before either."""
-    batch_size: int = 256
+    batch_size: Annotated[int, AtLeast(1)] = 256
     """Sessions at once."""
 
 

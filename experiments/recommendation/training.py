@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +27,7 @@ from experiments.recommendation.choice import (
     validation_score,
 )
 from experiments.recommendation.data import Data, DataConfig, check_data, open_data
-from experiments.recommendation.measures import EvaluateConfig, Setting, check_evaluation
+from experiments.recommendation.measures import EvaluateConfig, Setting
 from experiments.recommendation.serving import (
     CATALOGUE,
     Catalogue,
@@ -42,6 +42,7 @@ from experiments.session import Session
 from experiments.weight_names import Names
 from train import config as train_config
 from train import devices, item_shards
+from train.bounds import AtLeast
 from train.config import TrainConfig
 from train.data.generalisation import Queries
 from train.data.interactions import UserRows, row_batches, size, widened
@@ -58,7 +59,7 @@ CHANGEABLE = (*train_config.RESUMABLE, "evaluate", "preset")
 class RunConfig(cli.RunConfig):
     """What every experiment on users x items can be told."""
 
-    epochs: int = 200
+    epochs: Annotated[int, AtLeast(1)] = 200
     """Passes over the training users, where --train.steps is 0."""
     mesh: str = ""
     """The devices, such as data=4,items=2 (empty: all over the users)."""
@@ -281,14 +282,8 @@ def check(config: RunConfig) -> None:
     """Raises UserError for settings that can't be run."""
     cli.check(config)
     check_data(config.data)
-    check_evaluation(config.evaluate)
-    cli.check_least(
-        [
-            ("--epochs", config.epochs, 1),
-            ("--train.steps", config.train.steps, 0),
-            ("--train.batch-size", config.train.batch_size, 1),
-        ]
-    )
+    if config.train.batch_size < 1:
+        raise UserError("--train.batch-size", config.train.batch_size, "must be at least 1", "give e.g. 500")
     # The models are small enough for every device, whether a batch divides over the devices or not.
     train_config.check(schedule(config.train, config.epochs, config.train.batch_size), devices=1)
 
