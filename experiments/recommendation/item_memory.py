@@ -56,8 +56,8 @@ def item_memory_table(config: ItemMemory) -> Table:
             largest = largest_array(compiled.as_text() or "")
             held = (memory.argument_size_in_bytes, memory.temp_size_in_bytes, largest)
             rows.append([parts, name, *(size / 2**20 for size in held)])
-    sizes = "-".join(map(str, (*config.model.hidden, config.model.latent_dim, *config.model.hidden[::-1])))
-    caption = f"items: Mult-VAE I-{sizes}-I and ranking, {config.items:,} items, {config.batch_size} users"
+    what = f"Mult-VAE {config.model.architecture} and ranking"
+    caption = f"items: {what}, {config.items:,} items, {config.batch_size} users"
     note = "MiB on one device, from the compiled programs; the arguments of an update hold Adam's moments as well."
     return Table(caption, ["devices", "program", "arguments", "temporary", "largest array"], rows, note)
 

@@ -48,6 +48,7 @@ class Setting:
       metrics: the columns of the table.
       ks: ranks to measure at.
       further: what is measured at further ranks, without the @.
+      notes: what a reader must know of it.
     """
 
     protocol: Protocol
@@ -55,6 +56,7 @@ class Setting:
     metrics: tuple[str, ...]
     ks: tuple[int, ...]
     further: tuple[str, ...]
+    notes: tuple[str, ...]
 
     def at(self, ks: Sequence[int]) -> "Setting":
         """Measuring at further ranks as well; those that are in the table already add nothing."""

@@ -13,6 +13,7 @@ from experiments.timing import machine, timed
 from train.bounds import AtLeast
 from train.data.interactions import UserRows, from_pairs
 from train.data.shuffle import epoch_index
+from train.errors import UserError
 from train.feed import ORDER
 from train.metrics.recommender_baselines import ease
 from train.seeds import over_seeds, seed_keys, unstack
@@ -60,9 +61,8 @@ def mult_vae_table(config: MultVAESpeed) -> Table:
     seconds = timed(programs, config.repeats)
     unit = seconds["one seed"].wall
     shown = [[name, taken.wall, taken.cpu, taken.wall / unit] for name, taken in seconds.items()]
-    sizes = "-".join(map(str, (*config.model.hidden, config.model.latent_dim, *config.model.hidden[::-1])))
     caption = (
-        f"mult-vae: an epoch of I-{sizes}-I, {config.users:,} users, {config.items:,} items, "
+        f"mult-vae: an epoch of {config.model.architecture}, {config.users:,} users, {config.items:,} items, "
         f"{rows.matrix.nnz:,} clicks, batch {config.batch_size}, on {machine()}; median of {config.repeats}"
     )
     return Table(caption, ["program", "s", "CPU s", "time, one seed = 1"], shown)

@@ -54,6 +54,12 @@ class MultVAEConfig:
     learning_rate: Annotated[float, Positive()] = 1e-3
     """Learning rate of Adam."""
 
+    @property
+    def architecture(self) -> str:
+        """I-600-200-600-I, as the paper writes it."""
+        sizes = map(str, (*self.hidden, self.latent_dim, *self.hidden[::-1]))
+        return f"I-{'-'.join(sizes)}-I"
+
 
 class MultVAEState(flax.struct.PyTreeNode):
     """params: {"encoder", "decoder"}. `step` counts the updates that beta depends on."""
