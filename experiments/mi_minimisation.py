@@ -19,7 +19,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import numpy as np
@@ -84,7 +84,7 @@ class Config(cli.RunConfig):
     bottleneck: information_bottleneck.BottleneckConfig = field(
         default_factory=information_bottleneck.BottleneckConfig
     )
-    penalties: Choices[information_bottleneck.PenaltyName] = tuple(information_bottleneck.PENALTIES)
+    penalties: Choices[information_bottleneck.PenaltyName] = get_args(information_bottleneck.PenaltyName)
     """What is lowered in the bottleneck: plain (nothing), VUB, CLUB, CLUB-S, vCLUB, vCLUB-S."""
     adaptation: domain_adaptation.AdaptationConfig = field(default_factory=domain_adaptation.AdaptationConfig)
     methods: Choices[domain_adaptation.Method] = ("source-only", "club", "club-sampled")

@@ -45,11 +45,16 @@ def within(hint: Any, path: tuple[str, ...], element: int | None) -> list[Place]
     arguments, marks = typing.get_args(hint), getattr(hint, "__metadata__", ())
     if marks:
         inner = within(hint.__origin__, path, element)
-        return [*inner, *(Place(path, element, hint.__origin__, mark) for mark in marks if isinstance(mark, BOUNDS))]
+        return [
+            *inner,
+            *(Place(path, element, hint.__origin__, mark) for mark in marks if isinstance(mark, BOUNDS)),
+        ]
     if hint in (int, float) or typing.get_origin(hint) is Literal:
         return [Place(path, element, hint, hint)]
     if typing.get_origin(hint) is tuple:
-        return [place for i, part in enumerate(arguments) if part is not ... for place in within(part, path, i)]
+        return [
+            place for i, part in enumerate(arguments) if part is not ... for place in within(part, path, i)
+        ]
     return [place for part in arguments for place in within(part, path, element)]
 
 
@@ -115,7 +120,9 @@ def shown(value: Any) -> Any:
 
 
 PRESETS = [
-    (name, preset) for name in EXPERIMENTS for preset in importlib.import_module(f"experiments.{name}").PRESETS
+    (name, preset)
+    for name in EXPERIMENTS
+    for preset in importlib.import_module(f"experiments.{name}").PRESETS
 ]
 
 

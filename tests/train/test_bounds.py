@@ -55,7 +55,15 @@ def error_of(config, prefix="--"):
     "change",
     [
         {},
-        {"steps": 1, "weight": 0, "crop": 8, "maybe": "b", "kinds": ["b"], "names": ("x", "y"), "pair": (1, 2)},
+        {
+            "steps": 1,
+            "weight": 0,
+            "crop": 8,
+            "maybe": "b",
+            "kinds": ["b"],
+            "names": ("x", "y"),
+            "pair": (1, 2),
+        },
         {"steps": np.int64(3), "rate": np.float32(0.5)},
         {"inner": Inner(keep_share=1.0, drop=0.0, angle=math.pi / 4)},
     ],
