@@ -120,8 +120,9 @@ def shown(value: Any) -> Any:
 
 
 def classes(hint: Any) -> list[Any]:
-    parts = typing.get_args(hint)
-    return [kind for part in parts for kind in classes(part)] or [hint] * dataclasses.is_dataclass(hint)
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return [hint]
+    return [kind for part in typing.get_args(hint) for kind in classes(part)]
 
 
 def members(config: Any) -> list[Any]:
