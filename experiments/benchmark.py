@@ -30,6 +30,7 @@ from experiments.timing import machine, timed
 from jaxmodels.layers.convolution import Form, convolution_form
 from train.bounds import AtLeast, check_bounds
 from train.data.shuffle import epoch_index
+from train.errors import UserError
 from train.feed import ORDER
 from train.seeds import over_seeds, seed_keys, unstack
 from train.steps import cada_vae, gwae, gwae_networks

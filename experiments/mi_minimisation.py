@@ -16,6 +16,7 @@ the best epoch on test images and the best accuracy on target labels.
 """
 
 from dataclasses import dataclass, field, replace
+from typing import get_args
 
 from experiments import cli
 from experiments.experiment import About, Experiment
@@ -51,7 +52,7 @@ class Config(cli.RunConfig):
     bottleneck: information_bottleneck.BottleneckConfig = field(
         default_factory=information_bottleneck.BottleneckConfig
     )
-    penalties: Choices[information_bottleneck.PenaltyName] = tuple(information_bottleneck.PENALTIES)
+    penalties: Choices[information_bottleneck.PenaltyName] = get_args(information_bottleneck.PenaltyName)
     """What is lowered in the bottleneck: plain (nothing), VUB, CLUB, CLUB-S, vCLUB, vCLUB-S."""
     adaptation: domain_adaptation.AdaptationConfig = field(default_factory=domain_adaptation.AdaptationConfig)
     methods: Choices[domain_adaptation.Method] = ("source-only", "club", "club-sampled")

@@ -116,17 +116,17 @@ def check_bounds(config: Any, prefix: str = "--") -> None:
         flag, value = f"{prefix}{field.name.replace('_', '-')}", getattr(config, field.name)
         for inner in _dataclasses(value):
             check_bounds(inner, f"{flag}.")
-        for wrong, problem, remedy in _problems(hints(type(config))[field.name], value):
+        for wrong, problem, remedy in _problems(_hints(type(config))[field.name], value):
             raise UserError(flag, wrong, problem, remedy or _example(field))
 
 
 @functools.cache
-def hints(config_class: type) -> dict[str, Any]:
+def _hints(config_class: type) -> dict[str, Any]:
     """The types of a dataclass with their bounds."""
     return typing.get_type_hints(config_class, include_extras=True)
 
 
-def bounds_of(hint: Any) -> tuple[Any, tuple[Bound, ...]]:
+def _bounds_of(hint: Any) -> tuple[Any, tuple[Bound, ...]]:
     """A type without its annotations, and its bounds; of a union that of its first part."""
     bounds: tuple[Bound, ...] = ()
     while True:
@@ -139,7 +139,7 @@ def bounds_of(hint: Any) -> tuple[Any, tuple[Bound, ...]]:
             return hint, bounds
 
 
-def elements_of(hint: Any, count: int) -> tuple[Any, ...]:
+def _elements_of(hint: Any, count: int) -> tuple[Any, ...]:
     """The types of `count` elements of a tuple of this type."""
     arguments = typing.get_args(hint)
     return (arguments[0],) * count if arguments[1:] == (Ellipsis,) else arguments
@@ -152,7 +152,7 @@ def _dataclasses(value: Any) -> list[Any]:
 
 def _problems(hint: Any, value: Any) -> Iterator[tuple[Any, str, str]]:
     """(value, problem, remedy) of what is wrong with a setting or its elements; no remedy: an example is one."""
-    kind, bounds = bounds_of(hint)
+    kind, bounds = _bounds_of(hint)
     if dataclasses.is_dataclass(kind) or (value is None and type(None) in typing.get_args(hint)):
         return
     if typing.get_origin(kind) is Literal:
@@ -163,7 +163,7 @@ def _problems(hint: Any, value: Any) -> Iterator[tuple[Any, str, str]]:
         if not isinstance(value, tuple | list):
             yield value, "must be several values", ""
             return
-        elements = elements_of(kind, len(value))
+        elements = _elements_of(kind, len(value))
         if len(elements) != len(value):
             yield _shown(value), f"must be {len(elements)} values", ""
             return

@@ -171,9 +171,9 @@ def test_numbers_of_seeds_that_can_not_be(seeds):
 @pytest.mark.parametrize(
     ("group", "name", "value", "told"),
     [
-        ("model", "latent_dim", -4, "model.latent_dim in config.json = -4: is too small"),
-        ("model", "learning_rate", -1.0, "model.learning_rate in config.json = -1.0: is not a positive"),
-        ("train", "batch_size", 0, "train.batch_size in config.json = 0: is too small"),
+        ("model", "latent_dim", -4, "model.latent_dim in config.json = -4: must be at least 1"),
+        ("model", "learning_rate", -1.0, "model.learning_rate in config.json = -1.0: must be above 0"),
+        ("train", "batch_size", 0, "train.batch_size in config.json = 0: must be at least 2"),
         ("train", "steps", "many", "train.steps in config.json = 'many': is no whole number"),
     ],
 )

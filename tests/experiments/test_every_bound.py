@@ -119,6 +119,19 @@ def shown(value: Any) -> Any:
     return " ".join(map(str, value)) or "nothing" if isinstance(value, tuple) else value
 
 
+def classes(hint: Any) -> list[Any]:
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return [hint]
+    return [kind for part in typing.get_args(hint) for kind in classes(part)]
+
+
+def members(config: Any) -> list[Any]:
+    """The settings, and where one may be of several classes those with the default of each."""
+    choices = {setting.name: classes(setting.type) for setting in dataclasses.fields(config)}
+    several = [(name, kind) for name, kinds in choices.items() if len(kinds) > 1 for kind in kinds]
+    return [config, *(dataclasses.replace(config, **{name: kind()}) for name, kind in several)]
+
+
 PRESETS = [
     (name, preset)
     for name in EXPERIMENTS
@@ -129,12 +142,14 @@ PRESETS = [
 @pytest.mark.parametrize(("name", "preset"), PRESETS)
 def test_a_wrong_setting_is_named_by_its_flag(name, preset):
     check = experiment_named(name).check
-    cases = set_wrong(importlib.import_module(f"experiments.{name}").PRESETS[preset])
-    assert len(cases) > 50
-    for flag, wrong, config in cases:
-        with pytest.raises(UserError) as error:
-            check(config)
-        assert (error.value.field, repr(error.value.value)) == (flag, repr(shown(wrong)))
+    for member in members(importlib.import_module(f"experiments.{name}").PRESETS[preset]):
+        check(member)
+        cases = set_wrong(member)
+        assert len(cases) > 50
+        for flag, wrong, config in cases:
+            with pytest.raises(UserError) as error:
+                check(config)
+            assert (error.value.field, repr(error.value.value)) == (flag, repr(shown(wrong)))
 
 
 BENCHMARKS = [typing.get_args(kind)[0] for kind in typing.get_args(benchmark.Config)]
@@ -164,7 +179,8 @@ UNBOUNDED = {
 def test_a_number_without_bounds_is_rare():
     found = set()
     for name, preset in PRESETS:
-        every = places(importlib.import_module(f"experiments.{name}").PRESETS[preset])
+        config = importlib.import_module(f"experiments.{name}").PRESETS[preset]
+        every = [place for member in members(config) for place in places(member)]
         numbers = {(one.path, one.element) for one in every if one.mark in (int, float)}
         bounded = {(one.path, one.element) for one in every if isinstance(one.mark, BOUNDS)}
         found |= {".".join(path) for path, _ in numbers - bounded}

@@ -1,11 +1,11 @@
 """Impossible settings are named with a remedy."""
 
 import dataclasses
-from typing import Literal
 
 import pytest
 
-from train.config import RESUMABLE, TrainConfig, check, check_choices
+from train.bounds import check_bounds
+from train.config import RESUMABLE, TrainConfig, check
 from train.errors import UserError
 
 
@@ -30,6 +30,7 @@ def test_defaults_are_fine():
 )
 def test_each_impossible_setting_is_named(change, flag):
     with pytest.raises(UserError, match=flag):
+        check_bounds(dataclasses.replace(TrainConfig(), **change), "--train.")
         check(dataclasses.replace(TrainConfig(), **change), 8)
 
 
@@ -43,30 +44,3 @@ def test_a_batch_of_one_where_no_loss_compares_examples():
 def test_resumable_settings_exist():
     names = {f"train.{field.name}" for field in dataclasses.fields(TrainConfig)}
     assert set(RESUMABLE) <= names
-
-
-@dataclasses.dataclass(frozen=True)
-class Choices:
-    kind: Literal["a", "b"] = "a"
-    size: Literal[3, 7] = 3
-    kinds: tuple[Literal["a", "b"], ...] = ("a", "b")
-    free: str = "anything"
-
-
-@pytest.mark.parametrize(
-    ("change", "flag", "remedy"),
-    [
-        ({"kind": "poisson"}, "--model.kind", "choose a or b"),
-        ({"kind": None}, "--model.kind", "choose a or b"),
-        ({"kind": ["a"]}, "--model.kind", "choose a or b"),
-        ({"size": 5}, "--model.size", "choose 3 or 7"),
-        ({"size": "3"}, "--model.size", "choose 3 or 7"),
-        ({"kinds": ("a", "c")}, "--model.kinds", "choose a or b"),
-        ({"kinds": "c"}, "--model.kinds", "choose a or b"),
-    ],
-)
-def test_choices_are_those_of_their_types(change, flag, remedy):
-    check_choices(Choices())
-    with pytest.raises(UserError) as error:
-        check_choices(dataclasses.replace(Choices(), **change))
-    assert (error.value.field, error.value.remedy) == (flag, remedy)

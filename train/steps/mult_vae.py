@@ -18,6 +18,7 @@ from objectives.elbo import kl_standard_normal
 from objectives.likelihood import gaussian, logistic, multinomial
 from train.bounds import AtLeast, Positive, Within
 from train.devices import across_devices
+from train.errors import UserError
 from train.item_shards import log_normaliser
 from train.steps.autoencoder import Metrics
 

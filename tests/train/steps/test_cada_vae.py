@@ -19,6 +19,7 @@ from jaxmodels.cada_vae import reparameterise
 from jaxmodels.torch_import.cada_vae import export_state_dict, import_state_dict
 from objectives.alignment import wasserstein_gaussian
 from objectives.elbo import absolute_error, kl_standard_normal
+from train.bounds import check_bounds
 from train.devices import data_mesh, replicated, split, use_mesh
 from train.errors import UserError
 from train.seeds import seed_keys
@@ -267,7 +268,7 @@ def test_sampled_latents(noise):
 
 def test_two_hidden_encoder_layers():
     config = replace(CONFIG, image_hidden=(20, 9, 18))
-    cada_vae.check(config)
+    check_bounds(config)
     state = jax.eval_shape(lambda: cada_vae.init_state(jax.random.key(0), config, SIZES))
     kernels = {name: layer["kernel"].shape for name, layer in state.params["image"]["encoder"].items()}
     assert kernels == {"hidden_0": (24, 20), "hidden_1": (20, 9), "mu": (9, 6), "logvar": (9, 6)}
@@ -289,6 +290,7 @@ def test_two_hidden_encoder_layers():
 def test_wrong_settings(change, flag):
     cada_vae.check(CADAVAEConfig())
     with pytest.raises(UserError) as error:
+        check_bounds(replace(CONFIG, **change), "--model.")
         cada_vae.check(replace(CONFIG, **change))
     assert error.value.field == flag
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from train.bounds import check_bounds
 from train.devices import item_mesh, use_mesh
 from train.errors import UserError
 from train.item_shards import multi_hot, pad_items, partition
@@ -274,6 +275,7 @@ def test_a_network_that_saw_no_click_scores_without_them():
 def test_wrong_settings(change, flag):
     cdae.check(CDAEConfig())
     with pytest.raises(UserError) as error:
+        check_bounds(replace(CDAEConfig(), **change), "--model.")
         cdae.check(replace(CDAEConfig(), **change))
     assert error.value.field == flag
 

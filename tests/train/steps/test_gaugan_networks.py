@@ -11,6 +11,7 @@ import pytest
 
 from jaxmodels.torch_import.spade import export_network
 from tests.jaxmodels.spade_goldens import load, under
+from train.bounds import check_bounds
 from train.errors import UserError
 from train.layout import Layout
 from train.steps.gaugan_networks import GauGANConfig, check, init_networks, make_modules
@@ -34,6 +35,7 @@ def with_size(height: int, width: int) -> Layout:
     ],
 )
 def test_good_settings_pass(settings: dict, layout: Layout) -> None:
+    check_bounds(GauGANConfig(**settings))
     check(GauGANConfig(**settings), layout)
 
 
@@ -58,6 +60,7 @@ def test_good_settings_pass(settings: dict, layout: Layout) -> None:
 )
 def test_bad_settings_are_errors(settings: dict, layout: Layout, message: str) -> None:
     with pytest.raises(UserError, match=re.escape(message)):
+        check_bounds(GauGANConfig(**settings), "--model.")
         check(GauGANConfig(**settings), layout)
 
 

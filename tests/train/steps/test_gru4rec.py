@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jaxmodels.gru4rec import input_table
+from train.bounds import check_bounds
 from train.devices import data_mesh, replicated, use_mesh
 from train.errors import UserError
 from train.seeds import seed_keys
@@ -242,7 +243,9 @@ def test_it_learns_what_follows_what(state):
     ],
 )
 def test_wrong_settings(config, objective, flag):
-    gru4rec.check(CONFIG, XE, "--xe")
+    check_bounds(CONFIG)
+    check_bounds(XE)
     with pytest.raises(UserError) as error:
-        gru4rec.check(config, objective, "--xe")
+        check_bounds(config, "--model.")
+        check_bounds(objective, "--xe.")
     assert error.value.field == flag

@@ -1,5 +1,7 @@
 """The bottleneck's update: every penalty, the official scale and schedule, q on latents that are held fixed."""
 
+import typing
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -80,6 +82,10 @@ def test_the_loss_is_cross_entropy_and_beta_times_the_estimate(found, penalty):
 def test_an_unknown_penalty():
     with pytest.raises(ValueError, match="l1out"):
         ib.estimate("l1out", *([jnp.zeros((2, 3))] * 3), {}, jnp.zeros((2, 6)), jax.random.key(0), CONFIG)
+
+
+def test_every_name_of_the_table_can_be_chosen():
+    assert typing.get_args(ib.PenaltyName) == tuple(ib.PENALTIES)
 
 
 def test_the_scale_of_the_paper():

@@ -11,6 +11,7 @@ from jax.sharding import NamedSharding
 
 from jaxmodels.mult_vae import dropout, normalise
 from objectives.elbo import kl_standard_normal
+from train.bounds import check_bounds
 from train.devices import item_mesh, use_mesh
 from train.errors import UserError
 from train.item_shards import multi_hot, pad_items, partition
@@ -190,7 +191,7 @@ def test_annealing_over_a_share_of_the_run_needs_its_length():
     ):
         with pytest.raises(UserError, match=r"anneal_steps\(config, updates\)"):
             use()
-    mult_vae.check(config)
+    check_bounds(config)
     assert mult_vae.beta_at(0, replace(config, kind="dae")) == 0
 
 
@@ -341,6 +342,7 @@ def test_number_of_parameters_of_the_published_networks():
         ({"likelihood": "poisson"}, "--model.likelihood"),
         ({"kind": "gan"}, "--model.kind"),
         ({"confidence": (1.0, 0.0)}, "--model.confidence"),
+        ({"confidence": (1.0, float("nan"))}, "--model.confidence"),
         ({"beta": -0.1}, "--model.beta"),
         ({"anneal_steps": -1}, "--model.anneal-steps"),
         ({"l2": float("nan")}, "--model.l2"),
@@ -348,7 +350,7 @@ def test_number_of_parameters_of_the_published_networks():
     ],
 )
 def test_wrong_settings(change, flag):
-    mult_vae.check(MultVAEConfig())
+    check_bounds(MultVAEConfig())
     with pytest.raises(UserError) as error:
-        mult_vae.check(replace(MultVAEConfig(), **change))
+        check_bounds(replace(MultVAEConfig(), **change), "--model.")
     assert error.value.field == flag

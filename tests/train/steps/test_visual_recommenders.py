@@ -11,6 +11,7 @@ import pytest
 
 from jaxmodels.visual_recommenders import Catalogue, ItemVectors
 from objectives.ranking import bpr_pairs
+from train.bounds import check_bounds
 from train.data.interactions import from_pairs
 from train.devices import data_mesh, replicated, split, use_mesh
 from train.errors import UserError
@@ -254,6 +255,7 @@ def test_new_user_without_history_is_judged_by_biases():
 def test_wrong_settings(change, flag):
     visual.check(VisualConfig())
     with pytest.raises(UserError) as error:
+        check_bounds(replace(CONFIG, **change), "--model.")
         visual.check(replace(CONFIG, **change))
     assert error.value.field == flag
 
