@@ -141,7 +141,7 @@ TESTED_THROUGH_OTHERS = {
     *modules("experiments.recommendation", "session_data", "session_report", "session_training"),
     *modules("experiments.recommendation", "fashion_measures", "fashion_report"),
     *modules("experiments", "dagan", "synthesise"),  # test_gaugan
-    *modules("experiments.synthesis", "synthesiser", "measures", "feature_networks"),
+    *modules("experiments.synthesis", "synthesiser", "measures", "feature_networks", "pictures"),
     "experiments.information.gaussian_report",  # test_mi_gaussian
     *modules("experiments.information", *(f"minimisation_{n}" for n in ("stages", "measures", "report"))),
 }
