@@ -8,26 +8,15 @@ and `--data.source folders --data.labels DIR --data.images DIR`; data of your ow
 Training lasts `--model.epochs` plus `--model.decay-epochs` epochs, or `--train.steps` where that is not 0.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from experiments import cli
-from experiments.entry import Entry
-from experiments.stored_models import Stored
-from experiments.synthesis import layout_synthesis
-from experiments.synthesis.layout_synthesis import Experiment, SynthesisConfig
+from experiments.experiment import About
+from experiments.session import command_of
+from experiments.synthesis.layout_synthesis import SynthesisConfig, layout_experiment
 from experiments.synthesis.measures import EvaluateConfig
 from train.config import TrainConfig
-from train.run_directory import RunDirectory
 from train.steps.gaugan_networks import GauGANConfig
-
-NAME = "gaugan"
-ABOUT = cli.About(
-    name=NAME,
-    paper="SPADE / GauGAN: semantic image synthesis (CVPR 2019)",
-    data="3D Shapes layouts, rendered; or folders, packed npz",
-    time="quick: 6 min on 2 CPU cores",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,38 +55,18 @@ QUICK = replace(
 PRESETS: dict[str, Config] = {"quick": QUICK, "paper": PAPER}
 
 
-def experiment() -> Experiment:
-    """What this experiment is to the ones on layouts."""
-    return Experiment(NAME, "GauGAN", __doc__ or "", Config, PRESETS)
-
-
-def main(argv: Sequence[str]) -> None:
-    """config -> layouts -> generator and discriminator -> measures -> report."""
-    layout_synthesis.run_experiment(experiment(), argv)
-
-
-def evaluate(run: RunDirectory, config: Config) -> None:
-    """Measures a run again, with other settings of evaluation."""
-    layout_synthesis.evaluate_run(experiment(), run, config)
-
-
-def check(config: Config) -> None:
-    """Raises UserError for settings that can't be run, whatever the data."""
-    layout_synthesis.check_settings(config)
-
-
-def stored_models(run: RunDirectory) -> dict[str, Stored]:
-    """The networks of a run, for `experiments.weights`."""
-    return layout_synthesis.stored_models(experiment(), run)
-
-
-ENTRY = Entry(
-    about=ABOUT,
-    config=Config,
-    check=check,
-    evaluate=evaluate,
-    stored_models=stored_models,
+EXPERIMENT = layout_experiment(
+    About(
+        name="gaugan",
+        paper="SPADE / GauGAN: semantic image synthesis (CVPR 2019)",
+        data="3D Shapes layouts, rendered; or folders, packed npz",
+        time="quick: 6 min on 2 CPU cores",
+    ),
+    "GauGAN",
+    __doc__ or "",
+    PRESETS,
 )
+main = command_of(EXPERIMENT)
 
 if __name__ == "__main__":
     cli.main(main)

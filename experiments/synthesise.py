@@ -20,10 +20,8 @@ from jaxtyping import Float, Int
 from PIL import Image
 
 from experiments import cli, runs
-from experiments.entry import entry_of
 from experiments.runs import RunPath
 from experiments.synthesis import layout_synthesis
-from experiments.synthesis.layout_synthesis import SynthesisConfig
 from experiments.synthesis.map_sizes import fitting, geometry_for, resized, rows_by_size, size_after
 from experiments.synthesis.synthesiser import Synthesiser
 from jaxmodels.torch_import.spade import split_networks
@@ -137,18 +135,11 @@ def open_synthesiser(config: Config) -> tuple[Synthesiser, LayoutConfig]:
         raise UserError("RUN_DIR_OR_WEIGHTS", config.source, "an unknown kind of file", remedy)
     run = open_run(config.source, "RUN_DIR")
     _refuse(config, ("encoder", "data", "model"), "a run has its own", "leave it out, or give weights")
-    saved = cli.from_json(entry_of(run).config, run.config)
-    if not isinstance(saved, SynthesisConfig):
-        remedy = "give a run of gaugan or dagan"
-        raise UserError(
-            "RUN_DIR", config.source, f"is a run of {run.experiment}, which has no layouts", remedy
-        )
-    layout = layout_synthesis.saved_layout(run)
-    layout_synthesis.check(saved.model, layout)
-    state = layout_synthesis.load(run, saved, layout)
+    system = layout_synthesis.open_system(run, config.source)
+    saved, layout = system.config, system.layout
     index = runs.seed_index(config.run_seed, saved.seed, saved.seeds, "--run-seed")
     data = replace(saved.data, classes=layout.classes, dont_care=layout.dont_care)
-    return layout_synthesis.synthesisers(saved, layout, state)[index], data
+    return layout_synthesis.synthesisers(saved, layout, system.load(run, system.serves))[index], data
 
 
 def _without(config: Config, names: Sequence[str]) -> Config:

@@ -241,7 +241,7 @@ TESTED_THROUGH_OTHERS = {
     *modules("experiments.recommendation", "session_data", "session_report", "session_training"),
     *modules("experiments.recommendation", "fashion_measures", "fashion_report"),
     *modules("experiments", "dagan", "synthesise"),  # test_gaugan
-    *modules("experiments.synthesis", "synthesiser", "measures", "feature_networks"),
+    *modules("experiments.synthesis", "synthesiser", "measures", "feature_networks", "pictures"),
     *modules("experiments.information", "gaussian_report", "gaussian_stages"),  # test_mi_gaussian
     *modules(
         "experiments.information", *(f"minimisation_{n}" for n in ("data", "stages", "measures", "report"))

@@ -1,21 +1,25 @@
 """Images from semantic layouts: what the experiments GauGAN and DAGAN share, from the flags to the report."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from typing import NamedTuple
+from pathlib import Path
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from experiments import cli
+from experiments.experiment import About, Experiment, System, experiment_of
 from experiments.run_report import of_file, titled
-from experiments.stored_models import Names, Stored, own
-from experiments.synthesis import report as synthesis_report
+from experiments.session import Session
 from experiments.synthesis.feature_networks import open_perceptual
-from experiments.synthesis.measures import EvaluateConfig, check_evaluation, measure, open_networks
+from experiments.synthesis.measures import EvaluateConfig, check_evaluation, open_networks
+from experiments.synthesis.pictures import sheet
+from experiments.synthesis.report import findings
 from experiments.synthesis.synthesiser import Synthesiser
+from experiments.weight_names import Names, own
 from jaxmodels.spade import latent_grid
 from train import config as train_config
 from train import devices, seeds
@@ -28,13 +32,11 @@ from train.data.layout_parts import LayoutData
 from train.errors import UserError
 from train.json_records import read_record
 from train.layout import Layout
-from train.loop import fit
-from train.run_directory import RunDirectory, write_json
+from train.run_directory import RunDirectory
 from train.steps import gaugan
 from train.steps.gaugan import GauGANState
 from train.steps.gaugan_networks import GauGANConfig, check
 from train.steps.gaugan_weights import export_official, insert_official
-from train.stored_state import Which, load_state
 from train.task import Task
 
 CHANGEABLE = (
@@ -45,9 +47,9 @@ CHANGEABLE = (
     "preset",
 )
 LAYOUT = "layout.json"
+"""In a run's folder: what layouts it was trained on."""
 LARGEST_SIDE = 2**14
 """Pixels of an image; a file that says more was altered."""
-"""In a run's folder: what layouts it was trained on."""
 SHOWN = 6
 """Examples of a sample sheet."""
 
@@ -62,49 +64,62 @@ class SynthesisConfig(cli.RunConfig):
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
 
 
-class Experiment(NamedTuple):
-    """What tells one experiment on layouts from another."""
-
-    name: str
-    title: str
-    doc: str
-    config: type[SynthesisConfig]
-    presets: Mapping[str, SynthesisConfig]
+Settings = TypeVar("Settings", bound=SynthesisConfig)
 
 
-def run_experiment(experiment: Experiment, argv: Sequence[str]) -> None:
+@dataclass(frozen=True, kw_only=True)
+class LayoutSystem(System[GauGANState]):
+    """The networks of a run, for `synthesise` too."""
+
+    config: SynthesisConfig
+    layout: Layout
+
+
+def layout_experiment(
+    about: About, title: str, doc: str, presets: Mapping[str, Settings]
+) -> Experiment[Settings]:
+    """An experiment on layouts; `title` is what its network is called in reports."""
+    return Experiment(
+        about=about,
+        doc=doc,
+        presets=presets,
+        flow=partial(flow, title=title),
+        check=check_settings,
+        changeable=lambda config: CHANGEABLE,
+        systems=lambda config, run: {about.name: system_of(about.name, title, config, saved_layout(run))},
+    )
+
+
+def flow(session: Session[Settings], config: Settings, title: str) -> None:
     """config -> layouts -> generator and discriminator -> segmenter and other measures -> report."""
-    config, resumed = cli.parse(experiment.config, experiment.presets, experiment.name, experiment.doc, argv)
-    cli.prepare(config)
-    mesh = devices.data_mesh()
-    data = open_data(config, mesh.size)
-    perceptual = open_perceptual(config.model)
+    data = open_data(config)
+    limits = train_limits(config, data)
+    session.check_batch(limits, least=1)
+    perceptual = None if session.replays else open_perceptual(config.model)
     open_networks(config.evaluate)
-    run = cli.open_or_create(config, resumed, experiment.name, CHANGEABLE)
-    with cli.training(run, config) as run:
-        cli.announce(config, run, cli.published(config, experiment.presets))
-        cli.say(f"{data.name}: {len(data.train):,} training pairs, {describe(data.layout)}")
-        if data.absent:
-            cli.say(f"no training map holds these classes: {listed(data.absent)}")
-        write_json(run.path / LAYOUT, asdict(data.layout))
-        if config.model.coef_vgg and perceptual is None:
-            cli.say("NO PERCEPTUAL LOSS: --model.vgg-weights names no file with weights of VGG19")
-        keys = seeds.seed_keys(config.seed, config.seeds)
-        limits = train_limits(config, data)
-        trained = fit(
-            task(config, data.layout, steps_per_epoch(config, data), perceptual),
-            data.feed(config.train.batch_size, keys, mesh, limits.inner_steps),
-            None,
-            keys,
-            limits,
-            run,
-            mesh,
-            first_seed=config.seed,
-            profile=config.profile,
-            tensorboard=config.tensorboard,
-            watch=partial(draw_sheet, run, config, data),
-        )
-        report(experiment, run, config, data, trained.last)
+    session.begin()
+    session.keep(LAYOUT, asdict(data.layout))
+    if not session.replays:
+        announce(config, data, perceptual)
+    trained = session.fit(
+        task(config, data.layout, steps_per_epoch(config, data), perceptual),
+        lambda mesh: data.feed(config.train.batch_size, session.keys, mesh, limits.inner_steps),
+        None,
+        limits,
+        watch=partial(draw_sheet, session.run, config, data),
+    )
+    models = synthesisers(config, data.layout, trained.state("last"))
+    page = titled(title, in_words(config.data))
+    session.report(lambda run: findings(run, page, models, data, config.evaluate, config.seed))
+
+
+def announce(config: SynthesisConfig, data: LayoutData, perceptual: gaugan.Perceptual | None) -> None:
+    """Says what is trained on, and what its loss lacks."""
+    cli.say(f"{data.name}: {len(data.train):,} training pairs, {describe(data.layout)}")
+    if data.absent:
+        cli.say(f"no training map holds these classes: {listed(data.absent)}")
+    if config.model.coef_vgg and perceptual is None:
+        cli.say("NO PERCEPTUAL LOSS: --model.vgg-weights names no file with weights of VGG19")
 
 
 def check_upsampling(model: GauGANConfig, data: LayoutConfig) -> None:
@@ -122,19 +137,17 @@ def describe(layout: Layout) -> str:
     return f"{layout.width} x {layout.height} pixels, {layout.classes} classes{''.join(extras)}"
 
 
-def open_data(config: SynthesisConfig, device_count: int = 1) -> LayoutData:
-    """The layouts, and all settings checked against them.
+def open_data(config: SynthesisConfig) -> LayoutData:
+    """The layouts, and the settings checked against them.
 
     Raises:
       UserError: the settings can't be run, or not on these data.
     """
-    check_settings(config)
     data = open_layouts(config.data)
     check(config.model, data.layout)
     if config.data.preset != "custom":
         check_upsampling(config.model, config.data)
     check_evaluation(config.evaluate, data)
-    train_config.check(train_limits(config, data), device_count, least_batch=1)
     check_batch(config.model, config.train.batch_size, data.layout)
     if config.train.batch_size > len(data.train):
         problem = f"exceeds the {len(data.train)} training pairs"
@@ -213,28 +226,7 @@ def draw_sheet(
         fake = synthesiser.images(batch, z)
     run.figures.mkdir(exist_ok=True)
     path = run.figures / f"samples_{step:07d}.png"
-    synthesis_report.sheet(path, batch, fake, data.layout)
-
-
-def report(
-    experiment: Experiment, run: RunDirectory, config: SynthesisConfig, data: LayoutData, state: GauGANState
-) -> None:
-    """Measures on the test part and writes everything; first process only."""
-    if jax.process_index() != 0:
-        return
-    models = synthesisers(config, data.layout, state)
-    measured = measure(models, data, config.evaluate, config.seed)
-    synthesis_report.write_everything(
-        run,
-        titled(experiment.title, in_words(config.data)),
-        models,
-        data,
-        measured,
-        config.evaluate,
-        int(np.max(devices.on_one_device(state).step)),
-        cli.settings_of(config),
-        cli.settings_of(cli.published(config, experiment.presets)),
-    )
+    sheet(path, batch, fake, data.layout)
 
 
 def in_words(config: LayoutConfig) -> str:
@@ -247,32 +239,41 @@ def in_words(config: LayoutConfig) -> str:
     return f"{what} of {'/'.join(config.images.parts[-2:])}" if config.images else what
 
 
-def evaluate_run(experiment: Experiment, run: RunDirectory, config: SynthesisConfig) -> None:
-    """Measures a run again, with other settings of evaluation."""
-    data = open_data(config)
-    report(experiment, run, config, data, load(run, config, data.layout))
-
-
-def load(run: RunDirectory, config: SynthesisConfig, layout: Layout, which: Which = "last") -> GauGANState:
-    """The stacked state of a run.
+def system_of(name: str, title: str, config: SynthesisConfig, layout: Layout) -> LayoutSystem:
+    """The networks of a run on these layouts, with the official names where there are any.
 
     Raises:
-      UserError: there is none yet.
+      UserError: there are none for these settings and layouts.
     """
-    keys = seeds.seed_keys(config.seed, config.seeds)
-    return load_state(task(config, layout), keys, config.train, run, which)
-
-
-def stored_models(experiment: Experiment, run: RunDirectory) -> dict[str, Stored]:
-    """The networks of a run, with the official names where there are any."""
-    config = cli.from_json(experiment.config, run.config)
-    layout = saved_layout(run)
     check(config.model, layout)
     # pix2pixHD's own names are not known here.
     official = Names(partial(export_official, config=config.model), insert_official)
-    names = own() if config.model.generator == "pix2pixhd" else official
-    what = task(config, layout)
-    return {experiment.name: Stored(run, config, config.train, what, "last", names, (LAYOUT,))}
+    return LayoutSystem(
+        name=name,
+        title=title,
+        task=task(config, layout),
+        config=config,
+        limits=config.train,
+        names=own() if config.model.generator == "pix2pixhd" else official,
+        files=(LAYOUT,),
+        layout=layout,
+    )
+
+
+def open_system(run: RunDirectory, path: Path) -> LayoutSystem:
+    """The networks of a run, for the commands; `path` is the run as a user named it.
+
+    Raises:
+      UserError: it trained something else.
+    """
+    experiment = experiment_of(run)
+    saved = experiment.saved(run)
+    if isinstance(saved, SynthesisConfig) and experiment.systems is not None:
+        system = experiment.systems(saved, run)[experiment.name]
+        if isinstance(system, LayoutSystem):
+            return system
+    remedy = "give a run of gaugan or dagan"
+    raise UserError("RUN_DIR", path, f"is a run of {run.experiment}, which has no layouts", remedy)
 
 
 def saved_layout(run: RunDirectory) -> Layout:

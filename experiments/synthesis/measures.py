@@ -94,8 +94,8 @@ class StyleScores(NamedTuple):
     wanted: Float[np.ndarray, " n"]
 
 
-class Measured(NamedTuple):
-    """Everything, per seed where it is a sequence."""
+class SynthesisScores(NamedTuple):
+    """How good the images of a run are, per seed where it is a sequence."""
 
     layout: Layout
     images: int
@@ -146,7 +146,9 @@ def open_networks(config: EvaluateConfig) -> None:
         open_lpips(config.lpips, config.lpips_weights, config.lpips_heads)
 
 
-def measure(models: Sequence[Synthesiser], data: LayoutData, config: EvaluateConfig, seed: int) -> Measured:
+def measure(
+    models: Sequence[Synthesiser], data: LayoutData, config: EvaluateConfig, seed: int
+) -> SynthesisScores:
     """Trains the segmenter, generates the test part, and measures."""
     test = read(data.test, config.images)
     segment = train_segmenter(data, config, seed)
@@ -161,7 +163,9 @@ def measure(models: Sequence[Synthesiser], data: LayoutData, config: EvaluateCon
     pairs = [follow_styles(model, test, config) for model in styled if data.name == layout_world.NAME]
     features, ceiling = _features(test["image"], fakes, config)
     diversity, spread = _diversity(styled, test, config)
-    return Measured(data.layout, len(test["image"]), real, fake, features, ceiling, pairs, diversity, spread)
+    return SynthesisScores(
+        data.layout, len(test["image"]), real, fake, features, ceiling, pairs, diversity, spread
+    )
 
 
 def read(part: LayoutPart, limit: int) -> Batch:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from experiments.synthesis import measures
-from experiments.synthesis.measures import EvaluateConfig, FeatureScores, Measured
-from experiments.synthesis.report import NO_SHARE, is_ceiling, results, segmentation_table
+from experiments.synthesis.measures import EvaluateConfig, FeatureScores, SynthesisScores
+from experiments.synthesis.report import results
 from train.data.layout_parts import LayoutData, world_data
 from train.data.layout_world import LayoutWorld
 from train.layout import Layout
@@ -21,11 +21,11 @@ def data() -> LayoutData:
     return world_data(LayoutWorld(32))
 
 
-def measured(dont_care: bool, **more: object) -> Measured:
+def measured(dont_care: bool, **more: object) -> SynthesisScores:
     features = FeatureScores(1.5, KernelDistance(0.25, 0.0), Coverage(0.5, 0.6, 0.7, 0.8))
     fields = {"features": [features], "real_features": features, "style": [], "diversity": [], "spread": []}
     layout = Layout(2, dont_care, False, 32, 32)
-    return Measured(layout, 5, REAL, [FAKE], **(fields | more))  # type: ignore[arg-type]
+    return SynthesisScores(layout, 5, REAL, [FAKE], **(fields | more))  # type: ignore[arg-type]
 
 
 def test_unknown_pixels_each_way(data):
@@ -63,38 +63,7 @@ def test_images_in_place_of_features(monkeypatch, tmp_path):
     assert halves is not None and halves.frechet > 0
 
 
-IDLE = np.array([[90, 0, 0], [10, 0, 0], [0, 0, 0]])
-"""A segmenter that says the background everywhere."""
 LEARNED = np.array([[88, 2, 0], [2, 8, 0], [0, 0, 0]])
-
-
-def test_no_share_of_a_ceiling_that_is_none():
-    """Of a segmenter that learned nothing a share of the ceiling would be 1."""
-    idle = segmentation_table(measured(False)._replace(real=IDLE, fake=[IDLE]))
-    assert idle.columns[1:] == ["generated", "real (ceiling)", "constant", "chance", "share of the ceiling"]
-    assert {row[-1] for row in idle.rows} == {NO_SHARE}
-    rows = {
-        row[0]: row for row in segmentation_table(measured(False)._replace(real=LEARNED, fake=[IDLE])).rows
-    }
-    _, generated, real, constant, chance, share = rows["pixel accuracy"]
-    assert (generated.mean, real, constant) == (0.9, 0.96, 0.9) and chance == pytest.approx(0.9**2 + 0.1**2)
-    assert share.mean == pytest.approx(0.9 / 0.96)
-    assert rows["mIoU"][3] == pytest.approx(0.45)
-
-
-@pytest.mark.parametrize(
-    ("real", "blind", "wanted"),
-    [
-        (0.9, 0.9, False),
-        (0.905, 0.9, False),
-        (0.92, 0.9, True),
-        (0.3, 0.4, False),
-        (np.nan, np.nan, False),
-        (1, 0, True),
-    ],
-)
-def test_what_is_a_ceiling(real, blind, wanted):
-    assert is_ceiling(real, blind) == wanted
 
 
 def test_results_hold_both_that_see_no_image(data):
