@@ -95,7 +95,8 @@ def flow(session: Session[Config], config: Config) -> None:
     """config -> users x items -> one variant after the other -> baselines -> report."""
     data, catalogue = training.begin(session, SETTING)
     trained = [training.train(session, system(config, catalogue, name), data) for name in config.models]
-    summary = [f"Best variant on validation items: {training.best_of(trained, SETTING)}."]
+    best = training.best_of(trained, SETTING)
+    summary = [f"Best variant on validation items: {best}."] if best else []
     session.report(lambda run: page.measured(run, config, data, trained, SETTING, "CDAE", summary))
 
 

@@ -261,8 +261,10 @@ def _to_measure(state: Any, mesh: Mesh) -> Any:
 
 
 def best_of(trained: Sequence[Validated], setting: Setting) -> str:
-    """The title of the system whose validation score is highest."""
-    return max(trained, key=lambda one: validation_score(one.curve, setting)).system.title
+    """The title of the system whose validation score is highest; empty where none was ever evaluated."""
+    scores = {one.system.title: validation_score(one.curve, setting) for one in trained}
+    evaluated = [title for title, score in scores.items() if not math.isnan(score)]
+    return max(evaluated, key=lambda title: scores[title], default="")
 
 
 def steps_per_epoch(users: int, batch_size: int) -> int:
