@@ -2,6 +2,7 @@
 
 from experiments import cli
 from experiments.experiment import experiment_named
+from train.inflation import HELP
 from train.tables import Table, to_text
 
 COMMANDS = (
@@ -23,6 +24,7 @@ def main() -> None:
     print(to_text(Table("Experiments", ["name", "paper", "data", "time"], rows)))
     print("\nCommands on what was trained: python -m experiments.COMMAND [--help]\n")
     print(to_text(Table("Commands", ["command", "what it does"], [list(row) for row in COMMANDS])))
+    print(f"\n{HELP}")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from experiments.recommendation.speed import MultVAESpeed, mult_vae_table
 from experiments.synthesis.speed import GauGANSpeed, gaugan_table
 from experiments.timing import machine, timed
 from jaxmodels.layers.convolution import Form, convolution_form
+from train.bounds import AtLeast, check_bounds
 from train.data.shuffle import epoch_index
 from train.feed import ORDER
 from train.seeds import over_seeds, seed_keys, unstack
@@ -39,9 +40,9 @@ from train.tables import Table, to_text
 class GWAE:
     """One step of GWAE, beside the same step on plain lax convolutions."""
 
-    batch_size: int = 64
+    batch_size: Annotated[int, AtLeast(2)] = 64
     """Examples per update."""
-    repeats: int = 7
+    repeats: Annotated[int, AtLeast(1)] = 7
     """Timed steps of each form; the median counts."""
     model: gwae_networks.GWAEConfig = gwae_networks.GWAEConfig()
 
@@ -50,19 +51,19 @@ class GWAE:
 class CADAVAE:
     """Updates of CADA-VAE on data that live on the device: scanned, dispatched one by one, of many seeds."""
 
-    features: int = 128
+    features: Annotated[int, AtLeast(1)] = 128
     """Image features."""
-    attributes: int = 22
+    attributes: Annotated[int, AtLeast(1)] = 22
     """Attributes of a class."""
-    rows: int = 5400
+    rows: Annotated[int, AtLeast(1)] = 5400
     """Training examples."""
-    batch_size: int = 50
+    batch_size: Annotated[int, AtLeast(2)] = 50
     """Examples per update."""
-    updates: int = 200
+    updates: Annotated[int, AtLeast(1)] = 200
     """Updates of one timed call."""
-    seeds: int = 10
+    seeds: Annotated[int, AtLeast(1)] = 10
     """Runs in one program."""
-    repeats: int = 3
+    repeats: Annotated[int, AtLeast(1)] = 3
     """Timed calls of each form; the median counts."""
     model: cada_vae.CADAVAEConfig = cada_vae.CADAVAEConfig()
 
@@ -96,10 +97,10 @@ def table(parsed: GWAE | CADAVAE | MultVAESpeed | ItemMemory | MISpeed | GauGANS
     Raises:
       UserError: nothing can be measured with these settings.
     """
-    if isinstance(parsed, ItemMemory):
-        return item_memory_table(parsed)
-    cli.check_least([("--batch-size", parsed.batch_size, 2), ("--repeats", parsed.repeats, 1)])
+    check_bounds(parsed)
     match parsed:
+        case ItemMemory():
+            return item_memory_table(parsed)
         case GWAE():
             return gwae_table(parsed)
         case CADAVAE():
@@ -114,12 +115,6 @@ def table(parsed: GWAE | CADAVAE | MultVAESpeed | ItemMemory | MISpeed | GauGANS
 
 def gwae_table(config: GWAE) -> Table:
     """A step in both forms."""
-    cli.check_least(
-        [
-            ("--model.latent-dim", config.model.latent_dim, 1),
-            ("--model.critic-steps", config.model.critic_steps, 1),
-        ]
-    )
     state = jax.jit(partial(gwae.init_state, config=config.model))(jax.random.key(0))
     images = jax.random.randint(jax.random.key(1), (config.batch_size, 64, 64, 3), 0, 256).astype(jnp.uint8)
     forms: dict[str, Form] = {"this library": "platform", "plain lax convolutions": "lax"}
@@ -155,15 +150,9 @@ def compiled_gwae(
 
 def cada_vae_table(config: CADAVAE) -> Table:
     """Many updates of one seed, scanned or one by one; of many seeds, in one program or one after another."""
-    cli.check_least(
-        [
-            ("--rows", config.rows, config.batch_size),
-            ("--updates", config.updates, 1),
-            ("--seeds", config.seeds, 1),
-            ("--features", config.features, 1),
-            ("--attributes", config.attributes, 1),
-        ]
-    )
+    if config.rows < config.batch_size:
+        problem = f"must be at least a batch of {config.batch_size}"
+        raise UserError("--rows", config.rows, problem, "give more, or a smaller --batch-size")
     cada_vae.check(config.model)
     sizes = {cada_vae.IMAGE: config.features, "attributes": config.attributes}
     data = {name: np.random.default_rng(0).random((config.rows, n), np.float32) for name, n in sizes.items()}

@@ -262,14 +262,8 @@ def check(config: Config) -> None:
     cada_vae.check(config.model)
     remedy = "give 0; the classifier is what is validated, see --evaluate.stopping"
     cli.refuse_validation(config.train, remedy)
-    cli.check_least(
-        [
-            ("--train.steps", config.train.steps, 0),
-            ("--model.epochs", config.model.epochs, 1),
-            ("--model.latent-dim", config.model.latent_dim, 2),
-        ]
-    )
-    cli.check_positive([("--model.learning-rate", config.model.learning_rate)])
+    if config.model.latent_dim < 2:
+        raise UserError("--model.latent-dim", config.model.latent_dim, "must be at least 2", "give e.g. 64")
     # The published batch of 50 divides over few numbers of devices; these models are small enough for every device.
     train_config.check(replace(config.train, steps=config.train.steps or 1), devices=1)
 

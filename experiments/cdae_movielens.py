@@ -12,46 +12,35 @@ Each variant is trained twice: first without a fifth of each user's training ite
 chosen, the same for all seeds, and then with them. Nothing is chosen on test items.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 from experiments import cli
-from experiments.entry import Entry
-from experiments.recommendation import page, serving, training
-from experiments.recommendation.data import DataConfig, in_words, open_data
-from experiments.recommendation.measures import Setting
-from experiments.recommendation.report import About
-from experiments.recommendation.serving import Recommender
-from experiments.recommendation.training import System
-from experiments.run_report import titled
-from experiments.stored_models import Stored, own
-from train import config as train_config
-from train import devices
+from experiments.experiment import About, Experiment
+from experiments.recommendation import measures, page, serving, training
+from experiments.recommendation.data import DataConfig
+from experiments.session import Session, command_of
+from experiments.weight_names import own
+from train.bounds import Choices
 from train.config import TrainConfig
-from train.data.interactions import size
-from train.errors import UserError
-from train.run_directory import RunDirectory
 from train.steps import cdae
 from train.steps.cdae import CDAEConfig
-from train.stored_state import Which
 
-NAME = "cdae_movielens"
-ABOUT = cli.About(
-    name=NAME,
-    paper="CDAE: collaborative denoising auto-encoders (WSDM 2016)",
-    data="simulated users; or MovieLens, CSV, Parquet, npz, TFDS",
-    time="quick: 6 min on 2 CPU cores, three seeds",
-)
-SETTING = Setting(
+SETTING = measures.Setting(
     protocol="weak",
     criterion="map@10",
     metrics=("map@10", "precision@5", "precision@10", "recall_of_all@10"),
     ks=(5, 10),
     further=("map", "recall_of_all", "ndcg"),
+    notes=(
+        "Weak generalisation: test items are some of the training users' own.",
+        "The number of updates of each variant, and the settings of item-KNN and EASE, were chosen on validation items "
+        "out of the training items; what is tested learned from all training items. Nothing was chosen on test items.",
+    ),
 )
-Variant = Literal["M1", "M2", "M3", "M4", "M1-no-user", "M2-no-user", "M3-no-user", "M4-no-user", "custom"]
+Published = Literal["M1", "M2", "M3", "M4", "M1-no-user", "M2-no-user", "M3-no-user", "M4-no-user"]
+Variant = Literal[Published, "custom"]
 VARIANTS = {
     "M1": ("identity", "square"),
     "M2": ("identity", "ce"),
@@ -68,16 +57,7 @@ class Config(training.RunConfig):
 
     preset: Literal["quick", "paper", "ml100k"] = "quick"
     """`paper`: the published protocol and constants; `ml100k`: for that set; `quick`: simulated users."""
-    models: tuple[Variant, ...] = (
-        "M1",
-        "M2",
-        "M3",
-        "M4",
-        "M1-no-user",
-        "M2-no-user",
-        "M3-no-user",
-        "M4-no-user",
-    )
+    models: Choices[Variant] = get_args(Published)
     """Variants of the paper, with their own --model.hidden, --model.loss and --model.user-node; `custom` has those
     given."""
     model: CDAEConfig = field(default_factory=CDAEConfig)
@@ -109,44 +89,31 @@ ML100K = replace(
     data=PAPER.data,
 )
 PRESETS: dict[str, Config] = {"quick": QUICK, "paper": PAPER, "ml100k": ML100K}
-CHANGEABLE = (*train_config.RESUMABLE, "evaluate", "preset")
 
 
-def main(argv: Sequence[str]) -> None:
+def flow(session: Session[Config], config: Config) -> None:
     """config -> users x items -> one variant after the other -> baselines -> report."""
-    config, resumed = cli.parse(Config, PRESETS, NAME, __doc__ or "", argv)
-    cli.prepare(config)
-    mesh = devices.item_mesh(config.mesh)
-    check(config)
-    data = open_data(config.data, SETTING.protocol)
-    run = cli.open_or_create(config, resumed, NAME, CHANGEABLE)
-    with cli.training(run, config) as run:
-        cli.announce(config, run, PAPER)
-        serving.write_catalogue(run, data, mesh)
-        trained = []
-        for system in systems(config, size(data.split.train)[0], len(data.item_ids)):
-            cli.say(f"{system.name} on {data.name}:")
-            trained.append(training.train(config, system, data, SETTING, run, mesh))
-        page.measure_and_report(
-            run, config, data, trained, SETTING, about(config, training.best_of(trained, SETTING))
-        )
+    data, catalogue = training.begin(session, SETTING)
+    trained = [training.train(session, system(config, catalogue, name), data) for name in config.models]
+    summary = [f"Best variant on validation items: {training.best_of(trained, SETTING)}."]
+    session.report(lambda run: page.measured(run, config, data, trained, SETTING, "CDAE", summary))
 
 
-def systems(config: Config, users: int, items: int) -> list[System]:
-    """The variants that are trained, for so many users and items."""
-
-    def system(name: Variant) -> System:
-        model = variant(name, config.model)
-        return System(
-            stage=name.lower(),
-            name=f"CDAE {name}",
-            init=partial(cdae.init_state, config=model, users=users, items=items),
-            train_step=partial(cdae.train_step, config=model, items=items),
-            scores=partial(cdae.scores, config=model),
-            note=f"{model.hidden}, {model.loss}, {'user node' if model.user_node else 'no user node'}",
-        )
-
-    return [system(name) for name in config.models]
+def system(config: Config, catalogue: serving.Catalogue, name: Variant) -> training.UserSystem:
+    """A variant, for the users and items of a catalogue, its weights by our names: none was published."""
+    model = variant(name, config.model)
+    return training.user_system(
+        config,
+        SETTING,
+        catalogue,
+        name=name,
+        title=f"CDAE {name}",
+        init=partial(cdae.init_state, config=model, users=catalogue.users, items=catalogue.items),
+        train_step=partial(cdae.train_step, config=model, items=catalogue.items),
+        scores=partial(cdae.scores, config=model),
+        names=own(),
+        note=f"{model.hidden}, {model.loss}, {'user node' if model.user_node else 'no user node'}",
+    )
 
 
 def variant(name: Variant, model: CDAEConfig) -> CDAEConfig:
@@ -157,74 +124,29 @@ def variant(name: Variant, model: CDAEConfig) -> CDAEConfig:
     return replace(model, hidden=hidden, loss=loss, user_node=not name.endswith(NO_USER))
 
 
-def about(config: Config, best: str) -> About:
-    """What the page says besides the numbers."""
-    notes = [
-        "Weak generalisation: test items are some of the training users' own.",
-        "The number of updates of each variant, and the settings of item-KNN and EASE, were chosen on validation items "
-        "out of the training items; what is tested learned from all training items. Nothing was chosen on test items.",
-    ]
-    settings, reference = (cli.settings_of(c) for c in (config, PAPER))
-    return About(
-        titled("CDAE", in_words(config.data)),
-        [f"Best variant on validation items: {best}."],
-        notes,
-        settings,
-        reference,
-    )
-
-
-def evaluate(run: RunDirectory, config: Config) -> None:
-    """Measures a run again, from its last checkpoints."""
-    check(config)
-    data, catalogue = open_data(config.data, SETTING.protocol), serving.read_catalogue(run)
-    trained = [
-        serving.load(config, system, catalogue, SETTING, run, "last")
-        for system in systems(config, catalogue.users, len(catalogue.item_ids))
-    ]
-    page.measure_and_report(
-        run, config, data, trained, SETTING, about(config, training.best_of(trained, SETTING))
-    )
-
-
-def load_recommender(
-    run: RunDirectory, which: Which, seed: int | None = None, model: str = ""
-) -> Recommender:
-    """The run's best variant on validation items, or the one named; a seed, or the first.
-
-    New users have no node of their own.
-    """
-    config, catalogue = cli.from_json(Config, run.config), serving.read_catalogue(run)
-    known = systems(config, catalogue.users, len(catalogue.item_ids))
-    return serving.best_recommender(run, config, known, catalogue, SETTING, which, seed, model)
-
-
-def stored_models(run: RunDirectory) -> dict[str, Stored]:
-    """The variants of a run, with our names: none was published."""
-    config, catalogue = cli.from_json(Config, run.config), serving.read_catalogue(run)
-    known = systems(config, catalogue.users, len(catalogue.item_ids))
-    return {
-        name: serving.stored(replace(config, models=(name,)), system, catalogue, SETTING, run, own())
-        for name, system in zip(config.models, known, strict=True)
-    }
-
-
 def check(config: Config) -> None:
     """Raises UserError for settings that can't be run."""
     training.check(config)
     cdae.check(config.model)
-    if not config.models or len(set(config.models)) < len(config.models):
-        raise UserError("--models", config.models, "is empty or names one twice", "give e.g. M4 M4-no-user")
 
 
-ENTRY = Entry(
-    about=ABOUT,
-    config=Config,
+EXPERIMENT = Experiment(
+    about=About(
+        name="cdae_movielens",
+        paper="CDAE: collaborative denoising auto-encoders (WSDM 2016)",
+        data="simulated users; or MovieLens, CSV, Parquet, npz, TFDS",
+        time="quick: 6 min on 2 CPU cores, three seeds",
+    ),
+    doc=__doc__ or "",
+    presets=PRESETS,
+    flow=flow,
     check=check,
-    evaluate=evaluate,
-    stored_models=stored_models,
-    load_recommender=load_recommender,
+    changeable=lambda config: training.CHANGEABLE,
+    mesh=training.mesh_of,
+    systems=partial(training.systems, system),
+    serving=partial(training.best_on_validation, system, SETTING),
 )
+main = command_of(EXPERIMENT)
 
 if __name__ == "__main__":
     cli.main(main)

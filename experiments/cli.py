@@ -10,19 +10,20 @@ import typing
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import jax
 import tyro
 
 from experiments import first_seconds, processes, streams
 from experiments.settings import absolute, from_json, located, paths, to_json
+from train.bounds import AtLeast, Within, check_bounds
 from train.config import TrainConfig
 from train.errors import UserError
 from train.fingerprint import check_files, fingerprints
+from train.inflation import HELP, without_limit
 from train.interrupt import Interrupted
 from train.loop import NonFiniteError
-from train.npz_files import without_limit
 from train.report import departures
 from train.run_directory import (
     RunDirectory,
@@ -47,6 +48,9 @@ EXPERIMENTS = (
     "dagan",
 )
 
+MOST_SEEDS = 10_000
+"""Of one program, which holds the states of all."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
@@ -54,9 +58,9 @@ class RunConfig:
 
     preset: Literal["quick", "paper"] = "quick"
     """`paper`: the published constants, as the experiment says; `quick`: named departures, minutes on two CPU cores."""
-    seed: int = 0
+    seed: Annotated[int, AtLeast(0)] = 0
     """Number of the first seed."""
-    seeds: int = 1
+    seeds: Annotated[int, Within(1, MOST_SEEDS)] = 1
     """Number of training runs, with seeds seed, seed + 1, ..., in one program."""
     run_dir: Path | None = None
     """Where the run is kept (default: a new folder in runs/)."""
@@ -73,8 +77,6 @@ Config = TypeVar("Config", bound=RunConfig)
 ConfigIn = TypeVar("ConfigIn", bound=RunConfig, contravariant=True)
 NOT_SETTINGS = ("resume", "run_dir", "profile", "tensorboard", "distributed")
 """Fields that say how to run, not what: they may differ when a run is resumed."""
-MOST_SEEDS = 10_000
-"""Of one program, which holds the states of all."""
 
 
 def main(command: Callable[[Sequence[str]], None]) -> None:
@@ -138,9 +140,8 @@ def parse(
                 f"use python -m experiments.{run.experiment}",
             )
         default = dataclasses.replace(from_json(config_class, run.config), resume=None, run_dir=None)
-    parsed = tyro.cli(
-        config_class, default=default, prog=f"python -m experiments.{name}", description=doc, args=list(argv)
-    )
+    prog, description = f"python -m experiments.{name}", f"{doc.rstrip()}\n\n{HELP}"
+    parsed = tyro.cli(config_class, default=default, prog=prog, description=description, args=list(argv))
     return located(parsed, default), run
 
 
@@ -286,34 +287,23 @@ def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
-def check_least(limits: Iterable[tuple[str, float, float]]) -> None:
-    """Raises UserError for the first (flag, value, least) whose value is below its least."""
-    for flag, value, least in limits:
-        if value < least:
-            raise UserError(flag, value, "is too small", f"give at least {least}")
-
-
 def refuse_validation(train: TrainConfig, remedy: str) -> None:
     """Raises UserError for settings of `fit`'s own validation, where an experiment has another or none."""
-    if train.evaluate_every or train.patience:
-        flag = "--train.evaluate-every" if train.evaluate_every else "--train.patience"
-        raise UserError(flag, train.evaluate_every or train.patience, "is of no use here", remedy)
+    refuse(train, ("evaluate_every", "patience"), remedy)
 
 
-def check_positive(values: Iterable[tuple[str, float]]) -> None:
-    """Raises UserError for the first (flag, value) that is not a finite number above 0."""
-    for flag, value in values:
-        if not 0 < value < float("inf"):
-            raise UserError(flag, value, "is not a positive number", "give one above 0")
+def refuse(train: TrainConfig, names: Iterable[str], remedy: str) -> None:
+    """Raises UserError for the first of these settings of training that is not at 0, where it changes nothing."""
+    for name in names:
+        if value := getattr(train, name):
+            raise UserError(f"--train.{name.replace('_', '-')}", value, "is of no use here", remedy)
 
 
 def check(config: RunConfig) -> None:
-    """Raises UserError for seeds that can't be run."""
-    check_least([("--seeds", config.seeds, 1)])
-    if config.seeds > MOST_SEEDS:
-        raise UserError("--seeds", config.seeds, "is too large", f"give at most {MOST_SEEDS:,}")
-    if not 0 <= config.seed < 2**31 - config.seeds:
-        raise UserError("--seed", config.seed, "is out of range", "give a number from 0 to about two billion")
+    """Raises UserError for a setting of the whole run that is out of its bounds, and for seeds that are too large."""
+    check_bounds(config)
+    if config.seed >= 2**31 - config.seeds:
+        raise UserError("--seed", config.seed, "is too large", "give a number from 0 to about two billion")
 
 
 def settings_of(config: RunConfig, unused: Collection[str] = ()) -> dict[str, Any]:

@@ -10,16 +10,16 @@ three seeds. The embedded data are `shapes3d-procedural-fashion`: rendered items
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 from experiments import cli
 from experiments.experiment import About, Experiment
-from experiments.recommendation import fashion_training
-from experiments.recommendation.fashion_data import DataConfig, in_words, open_data
-from experiments.recommendation.fashion_report import Protocol, findings
-from experiments.recommendation.fashion_training import EvaluateConfig, VisualSystem, chosen_stage, system_of
+from experiments.recommendation.fashion_data import DataConfig, open_data
+from experiments.recommendation.fashion_report import findings
+from experiments.recommendation.fashion_training import EvaluateConfig, VisualSystem, chosen, system_of, train
 from experiments.session import Session, command_of
 from train import config as train_config
+from train.bounds import AtLeast, NonEmpty, Positive
 from train.config import TrainConfig
 from train.data.fashion import FashionData
 from train.errors import UserError
@@ -32,19 +32,19 @@ from train.steps.visual_recommenders import Kind, VisualConfig
 class ModelConfig:
     """The models of the comparison."""
 
-    kinds: tuple[Kind, ...] = ("bpr-mf", "vbpr", "deepstyle")
+    kinds: Annotated[tuple[Kind, ...], NonEmpty()] = ("bpr-mf", "vbpr", "deepstyle")
     """Which are trained."""
-    l2: tuple[float, ...] = (0.0003, 0.003, 0.03)
+    l2: Annotated[tuple[Annotated[float, AtLeast(0)], ...], NonEmpty()] = (0.0003, 0.003, 0.03)
     """Penalties lambda of factors and biases that validation chooses among, for each model."""
-    l2_visual: float = 0.0
+    l2_visual: Annotated[float, AtLeast(0)] = 0.0
     """Penalty of what multiplies the features: E and beta'."""
-    factors: int = 20
+    factors: Annotated[int, AtLeast(1)] = 20
     """Dimensions of a user's vector, the same in all models."""
-    visual_factors: int = 10
+    visual_factors: Annotated[int, AtLeast(1)] = 10
     """VBPR: how many of them meet the image; the others are free factors."""
     optimiser: Literal["adam", "sgd"] = "adam"
     """SGD is the papers'."""
-    learning_rate: float = 0.01
+    learning_rate: Annotated[float, Positive()] = 0.01
     """Learning rate."""
     reduction: Literal["mean", "sum"] = "mean"
     """Over the triples of a batch. With SGD, the sum moves as far as a step on each triple alone would."""
@@ -96,13 +96,8 @@ def flow(session: Session[Config], config: Config) -> None:
     """config -> data -> every model with every penalty -> report."""
     data = open_data(config.data)
     session.begin()
-    if not session.replays:
-        said = f"{data.users:,} users, {data.items:,} items, {data.train.nnz:,} training records"
-        cli.say(f"{data.name}: {said}")
-    models = systems_of(config, data)
-    trained = {stage: fashion_training.train(session, model, data) for stage, model in models.items()}
-    protocol = Protocol(config.evaluate.ties, config.evaluate.cold, config.data.held)
-    session.report(lambda run: findings(run, data, trained, protocol, in_words(config.data)))
+    trained = train(session, systems_of(config, data), data)
+    session.report(lambda run: findings(run, data, trained, config.data, config.evaluate))
 
 
 def stages(config: Config) -> dict[str, VisualConfig]:
@@ -119,9 +114,8 @@ def systems_of(config: Config, data: FashionData) -> dict[str, VisualSystem]:
     """The models of a run on these data, by stage."""
 
     def of(stage: str, settings: VisualConfig) -> VisualSystem:
-        model = replace(config.model, kinds=(settings.kind,), l2=(settings.l2_factors,))
-        alone = replace(config, model=model)
-        return system_of(stage, settings, data, config.evaluate.ties, alone, config.train)
+        alone = replace(config.model, kinds=(settings.kind,), l2=(settings.l2_factors,))
+        return system_of(stage, settings, data, config.evaluate, replace(config, model=alone), config.train)
 
     return {stage: of(stage, settings) for stage, settings in stages(config).items()}
 
@@ -134,16 +128,12 @@ def systems(config: Config, _: RunDirectory) -> Mapping[str, VisualSystem]:
 def check(config: Config) -> None:
     """Raises UserError for settings that can't be run."""
     cli.check(config)
-    for flag, given in (("--model.kinds", config.model.kinds), ("--model.l2", config.model.l2)):
-        if not given:
-            raise UserError(flag, "nothing", "is empty", "leave it out, or give one or more")
-    for weight in config.model.l2:
-        if not 0 <= weight < float("inf"):
-            raise UserError("--model.l2", weight, "is no penalty", "give 0 for none")
     for settings in stages(config).values():
         visual.check(settings)
-    cli.check_least([("--train.evaluate-every", config.train.evaluate_every, 1)])
-    cli.check_least([("--evaluate.cold", config.evaluate.cold, 1)])
+    if not config.train.evaluate_every:
+        raise UserError(
+            "--train.evaluate-every", 0, "must be at least 1: validation chooses", "give e.g. 100"
+        )
     # Small enough for every device, whether a batch divides over the devices or not.
     train_config.check(config.train, devices=1)
 
@@ -161,7 +151,7 @@ EXPERIMENT = Experiment(
     check=check,
     changeable=lambda _: (*train_config.RESUMABLE, "evaluate", "preset"),
     systems=systems,
-    serving=lambda config, run: chosen_stage(run, list(stages(config))),
+    serving=lambda config, run: chosen(run, list(stages(config))),
 )
 main = command_of(EXPERIMENT)
 

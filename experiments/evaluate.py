@@ -16,15 +16,17 @@ import tyro
 from experiments import cli
 from experiments.experiment import experiment_of
 from experiments.session import replay
+from train.bounds import check_bounds
 from train.errors import UserError
 from train.fingerprint import check_files
+from train.inflation import HELP
 from train.run_directory import RunDirectory, check_outputs, open_run
 
 
 def main(argv: Sequence[str]) -> None:
     """Opens the run, measures, reports."""
     if argv[:1] in (["-h"], ["--help"]):
-        print(__doc__)
+        print(f"{__doc__}\n{HELP}")
         return
     if not argv or argv[0].startswith("-"):
         raise UserError(
@@ -35,7 +37,10 @@ def main(argv: Sequence[str]) -> None:
     experiment = experiment_of(run)
     saved = experiment.saved(run)
     prog = f"python -m experiments.evaluate {argv[0]}"
-    wanted = tyro.cli(type(saved.evaluate), default=saved.evaluate, prog=prog, args=list(argv[1:]))
+    wanted = tyro.cli(
+        type(saved.evaluate), default=saved.evaluate, prog=prog, description=HELP, args=list(argv[1:])
+    )
+    check_bounds(wanted)
     cli.cache_compilations()
     cli.find_devices()
     try:

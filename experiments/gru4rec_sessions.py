@@ -26,10 +26,10 @@ from experiments.recommendation.session_report import findings
 from experiments.recommendation.session_training import EvaluateConfig, LossName, SessionModel, SessionSystem
 from experiments.session import Session, command_of
 from train import config as train_config
+from train.bounds import Choices
 from train.config import TrainConfig
 from train.errors import UserError
 from train.run_directory import RunDirectory
-from train.steps import gru4rec
 from train.steps.gru4rec import GRU4RecConfig, RankingConfig
 
 
@@ -37,7 +37,7 @@ from train.steps.gru4rec import GRU4RecConfig, RankingConfig
 class Config(cli.RunConfig):
     """GRU4Rec on sessions."""
 
-    losses: tuple[LossName, ...] = ("xe", "bpr-max")
+    losses: Choices[LossName] = ("xe", "bpr-max")
     """Which are compared; the first one's model is what serves."""
     model: GRU4RecConfig = field(default_factory=GRU4RecConfig)
     """The network of every loss."""
@@ -121,12 +121,10 @@ PRESETS: dict[str, Config] = {"quick": QUICK, "paper": PAPER}
 
 def flow(session: Session[Config], config: Config) -> None:
     """config -> sessions -> a model for each loss -> report."""
-    if session.replays and session.opened:
-        session_training.refuse_stopping(config.evaluate, session.experiment.saved(session.opened).evaluate)
+    session_training.refuse_other_stopping(session, config.evaluate)
     log = session_data.open_log(config.data)
     data = session_data.number_stage(log.train, log.test)
-    chooses = session_training.chooses(config.evaluate, config.train)
-    part = session_data.validation_part(log, config.data) if chooses else None
+    part = session_training.choosing_part(log, config.data, config.evaluate, config.train)
     session.begin()
     items, days = [str(name) for name in data.item_ids], session_data.validation_days(config.data)
     session.keep(CATALOGUE, {"items": items, "users": len(data.train)})
@@ -161,21 +159,13 @@ def check(config: Config) -> None:
     """Raises UserError for settings that can't be run."""
     cli.check(config)
     check_data(config.data)
-    if not config.losses or len(set(config.losses)) < len(config.losses):
-        raise UserError("--losses", config.losses, "is empty or names one twice", "give e.g. xe bpr-max")
     names = {"xe": "cross-entropy"}
     for loss in get_args(LossName):
         objective = config.objective(loss)
-        gru4rec.check(config.model, objective, f"--{loss}")
         if objective.loss != names.get(loss, loss):
             remedy = f"give {names.get(loss, loss)}, and choose by --losses"
             raise UserError(f"--{loss}.loss", objective.loss, "is another loss", remedy)
     cli.refuse_validation(config.train, "give 0; validation is after every epoch")
-    cli.check_least(
-        [("--train.steps", config.train.steps, 0), ("--evaluate.batch-size", config.evaluate.batch_size, 1)]
-    )
-    if not config.evaluate.at or min(config.evaluate.at) < 1:
-        raise UserError("--evaluate.at", config.evaluate.at, "are no lengths of a list", "give e.g. 5 10 20")
     train_config.check(replace(config.train, steps=config.train.steps or 1), devices=1)
 
 
@@ -190,10 +180,7 @@ EXPERIMENT = Experiment(
     presets=PRESETS,
     flow=flow,
     check=check,
-    changeable=lambda _: (
-        *(name for name in train_config.RESUMABLE if name != "train.steps"),
-        *("evaluate.at", "preset"),
-    ),
+    changeable=lambda _: session_training.RESUMABLE,
     unused=unused,
     systems=systems,
     serving=lambda config, _: config.losses[0],

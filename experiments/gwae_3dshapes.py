@@ -149,29 +149,12 @@ def check(config: Config) -> None:
     train_config.check(config.train)
     autoencoding.check(config.data, config.evaluate, config.train)
     model = config.model
-    cli.check_least(
-        [
-            ("--model.latent-dim", model.latent_dim, 2),
-            ("--model.critic-steps", model.critic_steps, 1),
-            ("--model.components", model.components, 1),
-            ("--model.warmup-steps", model.warmup_steps, 0),
-            ("--model.decay-steps", model.decay_steps, 0),
-        ]
-    )
-    cli.check_positive(
-        [
-            ("--model.learning-rate", model.learning_rate),
-            ("--model.critic-learning-rate", model.critic_learning_rate),
-            ("--model.distance-scale", model.distance_scale),
-            ("--model.beta-steps", model.beta_steps),
-        ]
-    )
+    if not 2 <= model.latent_dim <= autoencoding.FEWEST_IMAGES:
+        problem = f"must be in [2, {autoencoding.FEWEST_IMAGES}]"
+        raise UserError("--model.latent-dim", model.latent_dim, problem, "give e.g. 10")
     if 0 < model.decay_steps <= model.warmup_steps:
         remedy = "give a --model.decay-steps above it, or 0"
         raise UserError("--model.warmup-steps", model.warmup_steps, "outlasts the decay", remedy)
-    if model.latent_dim > autoencoding.FEWEST_IMAGES:
-        remedy = f"give at most {autoencoding.FEWEST_IMAGES}"
-        raise UserError("--model.latent-dim", model.latent_dim, "is too large", remedy)
 
 
 EXPERIMENT = Experiment(

@@ -16,12 +16,13 @@ import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 
 from experiments.scribe import lost_line
 from experiments.streams import Forgiving
+from train.bounds import AtLeast
 from train.errors import UserError
 from train.run_directory import RunDirectory
 
@@ -39,9 +40,9 @@ class DistributedConfig:
 
     coordinator: str = ""
     """Address of the first process as HOST:PORT, or `auto` on a TPU pod; empty for a single process."""
-    processes: int = 1
+    processes: Annotated[int, AtLeast(1)] = 1
     """Number of processes."""
-    process: int = 0
+    process: Annotated[int, AtLeast(0)] = 0
     """Number of this process, from 0."""
 
 

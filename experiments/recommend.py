@@ -13,15 +13,16 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 
 from experiments import cli, runs
 from experiments.experiment import experiment_of
-from experiments.recommendation.serving import Recommender
+from experiments.recommendation.serving import Recommender, RecommendingSystem
 from train import seeds
 from train.atomic import refuse_input, write_atomically
+from train.bounds import AtLeast
 from train.data.ratings import Columns, read_csv
 from train.data.table_files import TableFile, header_of
 from train.errors import UserError
@@ -39,7 +40,7 @@ class Config:
     """The run."""
     user_history: Path
     """A CSV file with the columns user, item and perhaps time."""
-    k: int = 20
+    k: Annotated[int, AtLeast(1)] = 20
     """Items per user."""
     out: Path | None = None
     """The CSV file to write (default: the standard output)."""
@@ -64,7 +65,6 @@ class Histories(NamedTuple):
 def main(argv: Sequence[str]) -> None:
     """Reads the histories, ranks, writes."""
     config = runs.parse(Config, "recommend", __doc__, argv)
-    cli.check_least([("--k", config.k, 1)])
     if config.out is not None and config.out.is_dir():
         raise UserError("--out", config.out, "is a folder", "name a file in it")
     if config.out is not None and not config.out.parent.is_dir():
@@ -119,17 +119,18 @@ def open_recommender(path: Path, which: Which, seed: int | None, model: str = ""
     """
     run = open_run(path, "RUN_DIR")
     experiment = experiment_of(run)
-    if experiment.systems is None or experiment.serving is None:
+    config = experiment.saved(run)
+    listed = {} if experiment.systems is None else experiment.systems(config, run)
+    known = {name: one for name, one in listed.items() if isinstance(one, RecommendingSystem)}
+    if experiment.serving is None or not known:
         remedy = "give a run of a recommender, e.g. of multvae_movielens"
         raise UserError("RUN_DIR", path, f"is a run of {run.experiment}, which recommends nothing", remedy)
-    config = experiment.saved(run)
-    systems = experiment.systems(config, run)
-    if model and model not in systems:
-        raise UserError("--model", model, "is none of this run", f"choose {', '.join(systems)}")
-    system = systems[model or experiment.serving(config, run)]
+    if model and model not in known:
+        raise UserError("--model", model, "is none of this run", f"choose {', '.join(known)}")
+    system = known[model or experiment.serving(config, run)]
     index = runs.seed_index(seed, config.seed, config.seeds)
     state = seeds.unstack(system.load(run, system.only or which), index)
-    return Recommender(system.item_ids, system.recommender(state), system.name, list(systems))
+    return Recommender(system.item_ids, system.recommender(state), system.name, list(known))
 
 
 def read_histories(path: Path, item_ids: Sequence[str]) -> Histories:

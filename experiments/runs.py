@@ -7,7 +7,9 @@ from typing import Annotated, Any
 import tyro
 
 from experiments import cli
+from train.bounds import check_bounds
 from train.errors import UserError
+from train.inflation import HELP
 
 RunPath = Annotated[Path, tyro.conf.Positional]
 
@@ -25,8 +27,14 @@ def seed_index(seed: int | None, first: int, count: int, flag: str = "--seed") -
 
 
 def parse(config_class: type, name: str, doc: str | None, argv: Sequence[str]) -> Any:
-    """The arguments of a command on runs."""
+    """The arguments of a command on runs.
+
+    Raises:
+      UserError: one is out of its bounds.
+    """
     cli.cache_compilations()
-    config = tyro.cli(config_class, prog=f"python -m experiments.{name}", description=doc, args=list(argv))
+    prog, description = f"python -m experiments.{name}", f"{(doc or '').rstrip()}\n\n{HELP}"
+    config = tyro.cli(config_class, prog=prog, description=description, args=list(argv))
+    check_bounds(config)
     cli.find_devices()
     return config

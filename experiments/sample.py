@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from PIL import Image
@@ -12,6 +13,7 @@ from PIL import Image
 from experiments import cli, runs
 from experiments.representation.view import View, open_model
 from train.atomic import write_atomically
+from train.bounds import Within
 from train.devices import on_one_device
 from train.errors import UserError
 from train.figures import image_grid
@@ -26,7 +28,7 @@ class Config:
 
     run_dir: runs.RunPath
     """The run."""
-    n: int = 64
+    n: Annotated[int, Within(1, 100_000)] = 64
     """Images per seed."""
     out: Path
     """The folder to write: seed<k>/0000.png ..., seed<k>.png with all of them, seed<k>.npz with images and codes."""
@@ -41,8 +43,6 @@ class Config:
 def main(argv: Sequence[str]) -> None:
     """Samples codes, decodes them, writes the files."""
     config = runs.parse(Config, "sample", __doc__, argv)
-    if not 1 <= config.n <= 100_000:
-        raise UserError("--n", config.n, "is out of range", "give 1 to 100,000")
     refuse_own(config.out, config.run_dir)
     model = open_model(config.run_dir, config.checkpoint)
     count = len(model.keys)

@@ -20,7 +20,7 @@ from experiments import cli
 from experiments.experiment import Experiment
 from experiments.run_report import command, directory
 from train import config as train_config
-from train import seeds
+from train import devices, seeds
 from train.config import TrainConfig
 from train.feed import Feed
 from train.loop import fit
@@ -218,10 +218,10 @@ def _train(experiment: Experiment[Any], argv: Sequence[str]) -> None:
 
 
 def replay(experiment: Experiment[Any], run: RunDirectory, config: Any) -> None:
-    """Measures a run again, with these settings of evaluation.
+    """Measures a run again, with these settings of evaluation, on the devices that there are now.
 
     Raises:
       UserError: for settings that can't be run, and where a checkpoint is missing.
     """
     experiment.check(config)
-    experiment.flow(Session(experiment, config, experiment.mesh(config), True, run), config)
+    experiment.flow(Session(experiment, config, devices.data_mesh(), True, run), config)

@@ -12,6 +12,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field, is_dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import jax
 import numpy as np
@@ -27,6 +28,7 @@ from experiments.synthesis.map_sizes import fitting, geometry_for, resized, rows
 from experiments.synthesis.synthesiser import Synthesiser
 from jaxmodels.torch_import.spade import split_networks
 from train.atomic import write_atomically
+from train.bounds import AtLeast
 from train.data.image_files import Encoded, UnreadableError, list_images, read_indices, read_photo
 from train.data.label_config import LayoutConfig, chosen, class_table
 from train.data.label_folders import natural
@@ -58,11 +60,11 @@ class Config:
     """Folder of instance maps of the same names, for a network that was trained with them."""
     style: Path | None = None
     """Image whose style all images get (with a style encoder); without one styles are drawn."""
-    seed: int = 0
+    seed: Annotated[int, AtLeast(0)] = 0
     """Seed of the styles that are drawn."""
     run_seed: int | None = None
     """Which of the run's seeds; the first if None."""
-    batch_size: int = 8
+    batch_size: Annotated[int, AtLeast(1)] = 8
     """Images at a time."""
     resize: bool = True
     """Resize label maps as training did; without it each keeps its size."""
@@ -80,7 +82,6 @@ _DEFAULTS = Config(source=Path(), labels=Path(), out=Path())
 def main(argv: Sequence[str]) -> None:
     """Reads label maps, generates, writes."""
     config = runs.parse(Config, "synthesise", __doc__, argv)
-    cli.check_least([("--batch-size", config.batch_size, 1), ("--seed", config.seed, 0)])
     if config.style is not None:
         _refuse(
             config, ("seed",), "is of styles that are drawn, --style gives one", "leave one of the two out"

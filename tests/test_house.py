@@ -9,6 +9,8 @@ import typing
 
 import pytest
 
+from experiments import cli
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ROOMS = ("jaxmodels", "objectives", "train", "experiments")
 FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
@@ -73,6 +75,63 @@ def test_only_one_file_knows_orbax():
     assert users == {"train.checkpoint"}
 
 
+READERS = {
+    "numpy.load": "train.data.cache",  # of its own memory maps; npz files have train.npz_files
+    "numpy.loadtxt": "train.data.text_tables",
+    "csv.reader": "train.data.table_files",
+    "json.loads": "train.json_files",
+    "PIL.Image.open": "train.data.image_files",
+    "scipy.io.loadmat": "train.data.mat_files",
+    "h5py.File": "train.data.hdf5_files",
+    "pickletools.genops": "train.torch_files",
+    "pyarrow.parquet.read_table": "train.data.ratings",
+    **dict.fromkeys(("json.load", "numpy.genfromtxt", "numpy.fromfile", "csv.DictReader", "pandas.read_csv")),
+    **dict.fromkeys(("imageio.imread", "matplotlib.pyplot.imread", "matplotlib.image.imread", "joblib.load")),
+    **dict.fromkeys(
+        ("numpy.memmap", "numpy.lib.format.read_array", "marshal.load", "shelve.open", "eval", "exec")
+    ),
+}
+"""What reads a kind of file, and the one module that may: it holds the checks and messages that all others share."""
+
+
+def calls_of(path: pathlib.Path) -> set[str]:
+    """The full names of what a file takes from other modules, whatever it calls them."""
+    tree, known, found = ast.parse(path.read_text()), {}, set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            known |= {
+                a.asname or a.name.split(".")[0]: a.name if a.asname else a.name.split(".")[0]
+                for a in node.names
+            }
+        elif isinstance(node, ast.ImportFrom):
+            known |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
+    for node in ast.walk(tree):
+        parts = []
+        while isinstance(node, ast.Attribute):
+            parts, node = [node.attr, *parts], node.value
+        if isinstance(node, ast.Name):
+            found.add(".".join([known.get(node.id, node.id), *parts]))
+    return found
+
+
+def test_each_kind_of_file_has_one_reader():
+    users: dict[str, set[str]] = {name: set() for name in READERS}
+    for path in FILES:
+        for name in calls_of(path) & set(READERS):
+            users[name].add(module_of(path))
+    assert users == {name: {reader} if reader else set() for name, reader in READERS.items()}
+
+
+def test_readers_are_found_by_any_name(tmp_path):
+    (tmp_path / "a.py").write_text(
+        "import json as j, scipy.io\nfrom PIL import Image as I\nfrom csv import reader\n"
+        "j.loads, scipy.io.loadmat('x'), I.open(), reader, eval('1')"
+    )
+    assert {"json.loads", "scipy.io.loadmat", "PIL.Image.open", "csv.reader", "eval"} <= calls_of(
+        tmp_path / "a.py"
+    )
+
+
 def test_no_room_for_odds_and_ends():
     assert not [path for path in FILES if path.stem in ("utils", "util", "helpers", "common", "misc")]
 
@@ -106,6 +165,47 @@ def test_a_system_has_its_settings_beside_its_step(system):
     assert settings
     for kind in (one for setting in settings for one in typing.get_args(setting) or (setting,)):
         assert getattr(module, kind.__name__) is kind
+
+
+EXPERIMENT_FILES = [path for path in FILES if "\nEXPERIMENT = " in path.read_text()]
+
+
+def is_preset(node: ast.stmt) -> bool:
+    """An assignment in capitals, but for that of the experiment itself: PAPER, QUICK, PRESETS, published numbers."""
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    names = [target.id for target in targets if isinstance(target, ast.Name)]
+    return bool(names) and all(name.isupper() and name != "EXPERIMENT" for name in names)
+
+
+@pytest.mark.parametrize("path", EXPERIMENT_FILES, ids=lambda path: path.stem)
+def test_an_experiment_is_what_it_decides(path):
+    """At most 120 lines without docstring, presets and published numbers, none of them what the session does."""
+    tree = ast.parse(path.read_text())
+    apart = [tree.body[0], *filter(is_preset, tree.body)]
+    lines = len(path.read_text().splitlines()) - sum(node.end_lineno - node.lineno + 1 for node in apart)
+    defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    assert lines <= 120 and not defined & {"evaluate", "load", "stored_models", "main"}
+
+
+def test_every_experiment_is_in_this_form():
+    assert {path.stem for path in EXPERIMENT_FILES} == set(cli.EXPERIMENTS)
+
+
+@pytest.mark.parametrize("function", ["fit", "Report"])
+def test_the_session_alone_trains_and_reports(function):
+    """It alone calls `train.loop.fit` and makes the page."""
+    origin = {"fit": "train.loop.fit", "Report": "train.report.Report"}[function]
+    assert {module_of(path) for path in FILES if origin in imports_of(path)} == {"experiments.session"}
+
+
+@pytest.mark.parametrize("name", ["Trained", "System", "About", "Measured"])
+def test_a_record_has_one_definition(name):
+    found = [
+        module_of(path)
+        for path in FILES
+        if re.search(rf"^(class )?{name}\b( =|\(|:)", path.read_text(), re.M)
+    ]
+    assert len(found) <= 1, found
 
 
 def test_readme_links_exist():
@@ -142,6 +242,8 @@ TESTED_THROUGH_OTHERS = {
     *modules("experiments.recommendation", "fashion_data", "fashion_measures", "fashion_report"),
     *modules("experiments", "dagan", "synthesise"),  # test_gaugan
     *modules("experiments.synthesis", "synthesiser", "measures", "feature_networks"),
-    "experiments.information.gaussian_report",  # test_mi_gaussian
-    *modules("experiments.information", *(f"minimisation_{n}" for n in ("stages", "measures", "report"))),
+    *modules("experiments.information", "gaussian_report", "gaussian_stages"),  # test_mi_gaussian
+    *modules(
+        "experiments.information", *(f"minimisation_{n}" for n in ("data", "stages", "measures", "report"))
+    ),
 }

@@ -25,6 +25,7 @@ from jaxtyping import UInt8
 
 from train import host_state
 from train.errors import UserError
+from train.json_files import parse_json
 
 State = TypeVar("State")
 Json = dict[str, Any]
@@ -253,7 +254,7 @@ def _lone_manager(directory: Path) -> ocp.CheckpointManager:
 
 
 def _sealed(content: Json) -> Json:
-    content = json.loads(json.dumps(content))  # as it will be read back
+    content = parse_json(json.dumps(content))  # as it will be read back
     return {"content": content, "crc32": host_state.json_crc32(content)}
 
 

@@ -1,9 +1,9 @@
 """Settings of training that every experiment shares."""
 
-import typing
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated
 
+from train.bounds import AtLeast, Within
 from train.errors import UserError
 
 
@@ -11,21 +11,21 @@ from train.errors import UserError
 class TrainConfig:
     """How long, in what pieces, and what is kept."""
 
-    steps: int = 100_000
+    steps: Annotated[int, AtLeast(0)] = 100_000
     """Updates in all."""
-    batch_size: int = 64
+    batch_size: Annotated[int, AtLeast(0)] = 64
     """Examples per update, over all devices."""
-    inner_steps: int = 10
+    inner_steps: Annotated[int, AtLeast(1)] = 10
     """Updates per dispatch of the compiled program; metrics reach the host once per dispatch."""
-    log_every: int = 10
+    log_every: Annotated[int, AtLeast(1)] = 10
     """Updates between two lines of metrics.jsonl."""
-    evaluate_every: int = 1000
+    evaluate_every: Annotated[int, AtLeast(0)] = 1000
     """Updates between two evaluations on the validation split (0: never)."""
-    patience: int = 0
+    patience: Annotated[int, AtLeast(0)] = 0
     """Stop when this many evaluations in a row brought no better validation loss (0: fixed number of steps)."""
-    checkpoint_every: int = 1000
+    checkpoint_every: Annotated[int, AtLeast(1)] = 1000
     """Updates between two checkpoints."""
-    ema_decay: float = 0.0
+    ema_decay: Annotated[float, Within(0, 1, "[)")] = 0.0
     """Decay per update of an exponential moving average of the parameters, used for evaluation (0: none)."""
 
 
@@ -40,30 +40,19 @@ RESUMABLE = (
 
 
 def check(config: TrainConfig, devices: int = 1, least_batch: int = 2) -> None:
-    """Raises UserError for settings that can't be trained with.
+    """Raises UserError for settings within their bounds that nothing can be trained with.
 
     Args:
       config: the settings.
       devices: over which a batch is divided.
       least_batch: the smallest batch that the losses are defined on; 2 where they compare examples.
     """
-    for name, least in (
-        ("steps", 1),
-        ("batch_size", least_batch),
-        ("inner_steps", 1),
-        ("log_every", 1),
-        ("checkpoint_every", 1),
+    for flag, value, least in (
+        ("--train.steps", config.steps, 1),
+        ("--train.batch-size", config.batch_size, least_batch),
     ):
-        value = getattr(config, name)
         if value < least:
-            raise UserError(_flag(name), value, "is too small", f"give at least {least}")
-    for name in ("evaluate_every", "patience"):
-        if getattr(config, name) < 0:
-            raise UserError(_flag(name), getattr(config, name), "is negative", "give 0 to switch it off")
-    if not 0 <= config.ema_decay < 1:
-        raise UserError(
-            "--train.ema-decay", config.ema_decay, "is not in [0, 1)", "give 0 for none, or e.g. 0.999"
-        )
+            raise UserError(flag, value, f"must be at least {least}", f"give {least} or more")
     if config.patience and not config.evaluate_every:
         raise UserError(
             "--train.patience", config.patience, "needs evaluations", "set --train.evaluate-every above 0"
@@ -75,30 +64,3 @@ def check(config: TrainConfig, devices: int = 1, least_batch: int = 2) -> None:
             f"does not divide over {devices} devices",
             f"give a multiple of {devices}",
         )
-
-
-def check_choices(config: Any, flag: str = "--model") -> None:
-    """Raises UserError for a setting of a dataclass that is none of the values its `Literal` names.
-
-    The command line and saved runs are held to their types; settings that a program makes are not.
-
-    Args:
-      config: any dataclass; of a tuple of choices each is looked at.
-      flag: what its settings begin with.
-    """
-    for name, hint in typing.get_type_hints(type(config)).items():
-        given, several = getattr(config, name), typing.get_origin(hint) is tuple
-        choice = typing.get_args(hint)[0] if several else hint
-        if typing.get_origin(choice) is not Literal:
-            continue
-        known = typing.get_args(choice)
-        for value in given if several and isinstance(given, tuple | list) else (given,):
-            if value not in known:
-                remedy = (
-                    f"choose {', '.join(map(str, known[:-1]))} or {known[-1]}" if known[1:] else str(known[0])
-                )
-                raise UserError(f"{flag}.{name.replace('_', '-')}", value, "is unknown", remedy)
-
-
-def _flag(name: str) -> str:
-    return f"--train.{name.replace('_', '-')}"

@@ -25,3 +25,16 @@ class UserError(Exception):
 def _shortened(text: object) -> str:
     whole = str(text)
     return whole if len(whole) <= LONGEST else f"{whole[: LONGEST - 3]}..."
+
+
+def shorten(text: object, length: int = 60) -> str:
+    """What a file says, cut to what a message can hold, on one line."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= length else f"{line[: length - 3]}..."
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception says, for a message."""
+    if isinstance(error, KeyError) and error.args:
+        return shorten(error.args[0], 200)
+    return shorten(getattr(error, "strerror", None) or error, 200) or type(error).__name__

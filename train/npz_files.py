@@ -12,53 +12,14 @@ from zipfile import ZipFile, ZipInfo
 
 import numpy as np
 
-from train.errors import UserError
+from train.errors import UserError, first_line, shorten
+from train.inflation import TooLargeError, check_inflation
 from train.regular_files import require_regular
 
-FLAG = "--max-inflated-mb"
-INFLATION = 100
-"""How many times its own size a file may inflate to, whatever that is."""
-DEFAULT_MEGABYTES = 256
 _KINDS = "biufcSUmM"
 _SAVE_AGAIN = "copy it again, or write it anew with np.savez"
 _MOST_ROWS_OF_NOTHING = 10**6
 _SEVERAL = 8
-
-
-class _Limit:
-    """What files that inflate more than `INFLATION` times may come to; the command line sets it once."""
-
-    megabytes = DEFAULT_MEGABYTES
-
-
-def allow_inflated(megabytes: int) -> None:
-    """Sets how far a small file may inflate, for the whole program.
-
-    Raises:
-      UserError: the number makes no sense.
-    """
-    if megabytes < 1:
-        raise UserError(FLAG, megabytes, "is too small", "give at least 1")
-    _Limit.megabytes = megabytes
-
-
-def without_limit(arguments: Sequence[str]) -> list[str]:
-    """The arguments of a command less the flag of the limit, which is set.
-
-    Raises:
-      UserError: its value is no number above 0.
-    """
-    rest, given = [], iter(arguments)
-    for argument in given:
-        flag, equals, value = argument.partition("=")
-        if flag.replace("_", "-") != FLAG:
-            rest.append(argument)
-            continue
-        value = value if equals else next(given, "")
-        if not (value.isascii() and value.isdecimal() and len(value) < 10):
-            raise UserError(FLAG, shorten(value), "is no whole number", "give millions of bytes")
-        allow_inflated(int(value))
-    return rest
 
 
 class Header(NamedTuple):
@@ -136,25 +97,6 @@ class NpzFile:
         check_inflation(self._size, sum(self._inflated.values()), name)
 
 
-def check_inflation(size: int, total: int, name: str) -> None:
-    """Raises TooLargeError where a file of `size` bytes comes to `total` with the array, beyond both limits."""
-    if total > INFLATION * size and total > _Limit.megabytes * 10**6:
-        problem = f"its {size:,} bytes inflate to {total:,} with array {shorten(name)}"
-        raise TooLargeError(problem, f"if it is meant so, give {FLAG} {-(-total // 10**6)}")
-
-
-class TooLargeError(ValueError):
-    """A file that inflates beyond the limit.
-
-    Attributes:
-      remedy: how to allow it.
-    """
-
-    def __init__(self, problem: str, remedy: str):
-        super().__init__(problem)
-        self.remedy = remedy
-
-
 @contextlib.contextmanager
 def open_npz(path: Path, field: str, remedy: str = _SAVE_AGAIN) -> Iterator[NpzFile]:
     """Opens a file; what goes wrong with reading it, also later, is one error.
@@ -216,19 +158,6 @@ def listed(names: Sequence[str]) -> str:
     """The names, or the first of many, for a message."""
     more = f" and {len(names) - _SEVERAL} more" if len(names) > _SEVERAL else ""
     return (", ".join(shorten(name, 30) for name in names[:_SEVERAL]) or "nothing") + more
-
-
-def shorten(text: object, length: int = 60) -> str:
-    """What a file says, cut to what a message can hold, on one line."""
-    line = " ".join(str(text).split())
-    return line if len(line) <= length else f"{line[: length - 3]}..."
-
-
-def first_line(error: BaseException) -> str:
-    """What an exception says, for a message."""
-    if isinstance(error, KeyError) and error.args:
-        return shorten(error.args[0], 200)
-    return shorten(getattr(error, "strerror", None) or error, 200) or type(error).__name__
 
 
 def _read_header(stream: IO[bytes]) -> Header:

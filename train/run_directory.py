@@ -24,7 +24,7 @@ from jax.experimental import multihost_utils
 
 from train.atomic import sweep, write_atomically
 from train.errors import UserError
-from train.json_files import read_json
+from train.json_files import parse_json, read_json
 
 Json = dict[str, Any]
 
@@ -47,6 +47,7 @@ class RunDirectory:
       environment: versions, devices and commit it was made with.
       stage: the folder in it that metrics and checkpoints of one of several trainings go to; "" for the run itself.
       files: fingerprints of the files and folders that it read, by the setting that names them.
+      made: whether this program made the folder; one that was there before outlives a run that fails.
     """
 
     path: Path
@@ -55,6 +56,7 @@ class RunDirectory:
     environment: Json
     stage: str = ""
     files: Json = dataclasses.field(default_factory=dict)
+    made: bool = dataclasses.field(default=False, compare=False)
 
     @property
     def metrics(self) -> Path:
@@ -115,6 +117,10 @@ def create_run(
       UserError: if something is there already, or it can't be written.
     """
 
+    was_there = False
+    with contextlib.suppress(OSError):  # a name that is too long
+        was_there = path is not None and path.is_dir()
+
     def make() -> str:
         made = _new_path(root / experiment) if path is None else _made(path)
         with contextlib.ExitStack() as held:
@@ -130,7 +136,7 @@ def create_run(
             write_json(made / "config.json", saved)
         return str(made.resolve())
 
-    return open_run(Path(_on_process_zero(make)), "--run-dir")
+    return dataclasses.replace(open_run(Path(_on_process_zero(make)), "--run-dir"), made=not was_there)
 
 
 def update_config(run: RunDirectory, config: Json) -> RunDirectory:
@@ -194,12 +200,44 @@ def refuse_own(out: Path, run: Path, flag: str = "--out") -> None:
         raise UserError(flag, out, "belongs to the run that is read", "name another place")
 
 
+_UNTRAINED = (
+    *("config.json", "catalogue.json", "layout.json", _LOCK, "figures"),
+    *("tensorboard/events.out.tfevents.*", "profile/plugins"),
+    *("**/metrics.jsonl", "**/checkpoints/*/", "**/checkpoints/"),
+)
+"""What a run writes before its first checkpoint."""
+
+
 def remove_untrained(run: RunDirectory) -> None:
-    """Removes a run in which nothing was trained: no checkpoint, no line of metrics. Others are left as they are."""
+    """Removes a run in which nothing was trained: no checkpoint, no line of metrics. Others are left as they are.
+
+    What others put into its folder stays, and so does the folder then, or where it was there before.
+    """
     checkpoints = (p for p in run.path.rglob("checkpoints/*/*") if p.name.isdigit())
     logs = (p for p in run.path.rglob("metrics.jsonl") if p.is_file() and p.stat().st_size)
-    if next(checkpoints, None) is None and next(logs, None) is None:
-        shutil.rmtree(run.path, ignore_errors=True)
+    if next(checkpoints, None) is not None or next(logs, None) is not None:
+        return
+    for pattern in _UNTRAINED:
+        for place in list(run.path.glob(pattern)):
+            if not place.is_symlink() and (place.is_dir() or not pattern.endswith("/")):
+                _remove(place, below=run.path)
+    if run.made:
+        with contextlib.suppress(OSError):
+            run.path.rmdir()
+
+
+def _remove(place: Path, below: Path) -> None:
+    """Removes a file, what the profiler wrote, or an empty folder; then the folders above that this empties."""
+    with contextlib.suppress(OSError):
+        if place.is_file():
+            place.unlink()
+        elif place.name == "plugins":
+            shutil.rmtree(place)
+        else:
+            place.rmdir()
+        while place.parent != below:
+            place = place.parent
+            place.rmdir()
 
 
 def _saved(path: Path, field: str) -> Json:
@@ -362,7 +400,7 @@ def _unwritable(path: Path, error: OSError | ValueError) -> UserError:
 def _flat(config: Json, prefix: str = "") -> dict[str, Any]:
     """Dotted names to values, the values as JSON would give them back."""
     flat = {}
-    for name, value in json.loads(json.dumps(config)).items():
+    for name, value in parse_json(json.dumps(config)).items():
         nested = isinstance(value, dict) and value
         flat |= _flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
     return flat
@@ -379,7 +417,7 @@ def _on_process_zero(action: Callable[[], str]) -> str:
         except UserError as error:
             outcome = {"error": [error.field, str(error.value), error.problem, error.remedy]}
     message = np.frombuffer(json.dumps(outcome).encode().ljust(_MESSAGE), np.uint8)
-    outcome = json.loads(np.asarray(multihost_utils.broadcast_one_to_all(message)).tobytes())
+    outcome = parse_json(np.asarray(multihost_utils.broadcast_one_to_all(message)).tobytes())
     if "error" in outcome:
         raise UserError(*outcome["error"])
     return outcome["value"]

@@ -13,6 +13,9 @@ from train.metrics.intervals import mean_interval
 
 NO_NUMBER = "–"
 ONE_SEED = "one seed, no interval"
+OVER_SEEDS = "Mean and 95 % interval over seeds."
+"""What a note begins with; a table of one seed says `ONE_SEED` in its place."""
+_NO_INTERVAL = f"{ONE_SEED.capitalize()}."
 UNPUBLISHED = "no published value"
 
 
@@ -107,7 +110,9 @@ class Table:
 
     def notes(self) -> list[str]:
         """The sentences below the table."""
-        return [*([self.note] if self.note else []), *self.remarks, *self._said_below()]
+        said = self._said_below()
+        note = self.note.removeprefix(OVER_SEEDS).strip() if said == [_NO_INTERVAL] else self.note
+        return [*([note] if note else []), *self.remarks, *said]
 
     def _said_below(self) -> list[str]:
         """What all intervals have in common: one seed, or their number of values."""
@@ -115,7 +120,7 @@ class Table:
         if len(counts) != 1:
             return []
         n = max(counts)
-        return [ONE_SEED.capitalize() + "." if n == 1 else f"Every interval is of n = {n:,} values."]
+        return [_NO_INTERVAL if n == 1 else f"Every interval is of n = {n:,} values."]
 
     def _is_said_in_head(self, counts: Set[int]) -> bool:
         return not self._said_below() and len(counts) == 1 and counts != {1}

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
+from train.bounds import AtLeast
 from train.data.correlated_pairs import Toy
 from train.errors import UserError
 from train.json_records import read_record
@@ -18,9 +19,9 @@ from train.run_directory import RunDirectory, write_json
 class EvaluateConfig:
     """How estimates are summed up."""
 
-    window: int = 500
+    window: Annotated[int, AtLeast(1)] = 500
     """Estimates at the end of each level that bias and variance are of."""
-    span: int = 200
+    span: Annotated[int, AtLeast(1)] = 200
     """Of the moving average in the figures."""
 
 
@@ -53,7 +54,7 @@ class End(NamedTuple):
     diverged: str = ""
 
 
-class Measured(NamedTuple):
+class Summary(NamedTuple):
     """What a stage gave.
 
     Attributes:
@@ -98,7 +99,7 @@ def _end_file(run: RunDirectory, stage: Stage) -> Path:
     return run.path / stage.folder / "end.json"
 
 
-def measure(run: RunDirectory, stage: Stage, toys: Toys, window: int) -> Measured:
+def measure(run: RunDirectory, stage: Stage, toys: Toys, window: int) -> Summary:
     """Reads a stage's log; what one that diverged did not estimate is NaN.
 
     Raises:
@@ -113,7 +114,7 @@ def measure(run: RunDirectory, stage: Stage, toys: Toys, window: int) -> Measure
     found = found.reshape(len(found), -1)
     estimates = np.pad(found, ((0, stage.steps - len(found)), (0, 0)), constant_values=np.nan)
     mean, variance = summarise(estimates, len(toys.levels), window)
-    return Measured(estimates, mean, variance, np.abs(np.asarray(toys.levels) - mean), end)
+    return Summary(estimates, mean, variance, np.abs(np.asarray(toys.levels) - mean), end)
 
 
 def summarise(

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from experiments.information.gaussian_measures import EvaluateConfig, Measured, Stage, Toys, measure
-from experiments.run_report import write_run_report
+from experiments.information.gaussian_measures import EvaluateConfig, Stage, Summary, Toys, measure
+from experiments.session import Findings
 from train.data.correlated_pairs import Toy, analytic_club
 from train.figures import Panel, bands
 from train.figures.staircase import Staircase, staircases
-from train.report import Picture, Report, Section, Settings
-from train.run_directory import RunDirectory, write_json
-from train.tables import Cell, Interval, Table, to_text
+from train.report import Picture, Section
+from train.run_directory import RunDirectory
+from train.tables import OVER_SEEDS, Cell, Interval, Table
 
 TOYS: tuple[Toy, ...] = ("gaussian", "cubic")
 STUDIES = {"club": "CLUB's study", "poole": "the study of Poole et al."}
@@ -42,59 +42,50 @@ CONTRASTIVE = ("club/InfoNCE", "poole/InfoNCE", "poole/TNCE")
 """At most log K whatever the truth."""
 
 
-def write_everything(
+def findings(
     run: RunDirectory,
     stages: Sequence[Stage],
     toys: Toys,
     config: EvaluateConfig,
-    settings: Settings,
-    reference: Settings,
     sides: Mapping[str, str],
-) -> None:
-    """results.json, figures, report.html; prints the tables of bias and of time.
+) -> Findings:
+    """The page of the studies; prints bias and time.
 
     Args:
-      run: where to.
+      run: whose logs are read, and where figures go.
       stages: what was trained.
       toys: the pairs.
       config: how estimates are summed up.
-      settings: of the run, as JSON holds them.
-      reference: the published ones, likewise.
       sides: of each estimator, `mi_estimators.side`.
 
     Raises:
       UserError: a stage has not been trained to the end.
     """
     measured = {stage: measure(run, stage, toys, config.window) for stage in stages}
-    run.figures.mkdir(exist_ok=True)
-    write_json(run.path / "results.json", _results(measured, toys))
-    sections = []
+    sections, printed = [], []
     for toy in TOYS:
         of_toy = {stage.estimator: item for stage, item in measured.items() if stage.toy == toy}
         if not of_toy:
             continue
         sections.append(_toy_section(run, toy, of_toy, toys, config))
-        print(to_text(sections[-1].tables[0]), flush=True)
+        printed.append(sections[-1].tables[0])
         if toy == "gaussian" and {"club/CLUB", "club/CLUB, wide q"} <= set(of_toy):
             sections.append(_under_fitted_section(run, of_toy, toys))
     seconds = _seconds_table(measured)
-    print(to_text(seconds), flush=True)
-    report = Report(
-        title="Estimators of mutual information on pairs of known mutual information",
-        summary=_summary(measured, toys),
-        settings=settings,
-        reference=reference,
-        reference_name="published setting",
-        notes=_notes(measured, config),
-        sections=[_sides_section(sides), *sections, Section("Time", tables=[seconds])],
+    return Findings(
+        "Estimators of mutual information on pairs of known mutual information",
+        _summary(measured, toys),
+        [_sides_section(sides), *sections, Section("Time", tables=[seconds])],
+        _results(measured, toys),
+        _notes(measured, config),
+        [*printed, seconds],
     )
-    write_run_report(run, report)
 
 
-def _results(measured: Mapping[Stage, Measured], toys: Toys) -> dict[str, Any]:
+def _results(measured: Mapping[Stage, Summary], toys: Toys) -> dict[str, Any]:
     """Every number of the report, in nats, [seeds, levels]."""
 
-    def numbers(stage: Stage, item: Measured) -> dict[str, Any]:
+    def numbers(stage: Stage, item: Summary) -> dict[str, Any]:
         tables = {name: _plain(getattr(item, name)) for name in ("mean", "bias", "variance", "mse")}
         return {"steps": stage.steps, **tables, **item.end._asdict()}
 
@@ -110,7 +101,7 @@ def _plain(values: Float[np.ndarray, "seeds levels"]) -> list[list[float | None]
 
 
 def _toy_section(
-    run: RunDirectory, toy: Toy, measured: Mapping[str, Measured], toys: Toys, config: EvaluateConfig
+    run: RunDirectory, toy: Toy, measured: Mapping[str, Summary], toys: Toys, config: EvaluateConfig
 ) -> Section:
     published = toy == "gaussian" and toys.levels == PUBLISHED_LEVELS
     tables = [
@@ -138,7 +129,7 @@ def _table(
     what: str,
     statistic: str,
     toy: Toy,
-    measured: Mapping[str, Measured],
+    measured: Mapping[str, Summary],
     toys: Toys,
     config: EvaluateConfig,
     published: Mapping[str, Sequence[float]],
@@ -150,13 +141,13 @@ def _table(
         if name in published:
             rows.append([f"{name}, published", *published[name]])
     caption = f"{what} of the last {config.window} estimates of each level on {toy} pairs, in nats"
-    note = "Mean and 95 % interval over seeds."
+    note = OVER_SEEDS
     if published:
         note += " Published: read off the figure of CLUB's official notebook."
     return Table(caption, ["", *(f"{level:g} nats" for level in toys.levels)], rows, note)
 
 
-def _staircases(path: Path, measured: Mapping[str, Measured], toys: Toys, span: int) -> Path:
+def _staircases(path: Path, measured: Mapping[str, Summary], toys: Toys, span: int) -> Path:
     shown = {}
     for name, item in measured.items():
         steps = len(item.estimates)
@@ -166,7 +157,7 @@ def _staircases(path: Path, measured: Mapping[str, Measured], toys: Toys, span: 
     return staircases(path, shown, span, "nats")
 
 
-def _under_fitted_section(run: RunDirectory, measured: Mapping[str, Measured], toys: Toys) -> Section:
+def _under_fitted_section(run: RunDirectory, measured: Mapping[str, Summary], toys: Toys) -> Section:
     """CLUB's finding that its paper does not tell: the small bias is that of a q which under-fits."""
     levels, size = np.asarray(toys.levels), toys.batch_size
     exact = analytic_club(levels, toys.dim) * (size - 1) / size
@@ -203,7 +194,7 @@ def _sides_section(sides: Mapping[str, str]) -> Section:
     return Section("What is a bound", tables=[Table(caption, ["", "side"], list(sides.items()))])
 
 
-def _seconds_table(measured: Mapping[Stage, Measured]) -> Table:
+def _seconds_table(measured: Mapping[Stage, Summary]) -> Table:
     rows = [
         [f"{stage.toy}, {stage.estimator}", stage.steps, item.estimates.shape[1], item.end.seconds]
         for stage, item in measured.items()
@@ -212,7 +203,7 @@ def _seconds_table(measured: Mapping[Stage, Measured]) -> Table:
     return Table("Seconds of training", ["", "steps", "seeds", "seconds"], rows, note)
 
 
-def _summary(measured: Mapping[Stage, Measured], toys: Toys) -> list[str]:
+def _summary(measured: Mapping[Stage, Summary], toys: Toys) -> list[str]:
     seeds = next(iter(measured.values())).mean.shape[0]
     lines = []
     for toy in dict.fromkeys(stage.toy for stage in measured):
@@ -227,7 +218,7 @@ def _summary(measured: Mapping[Stage, Measured], toys: Toys) -> list[str]:
     return [*lines, f"{len(measured)} trainings of {seeds} seed{'s' if seeds > 1 else ''} each."]
 
 
-def _notes(measured: Mapping[Stage, Measured], config: EvaluateConfig) -> list[str]:
+def _notes(measured: Mapping[Stage, Summary], config: EvaluateConfig) -> list[str]:
     notes = [
         "Each estimate is on a fresh batch, before the update on that batch.",
         f"Variance is over the last {config.window} estimates of a level, which are correlated, as in CLUB's notebook.",

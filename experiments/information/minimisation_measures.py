@@ -1,7 +1,8 @@
 """What is measured of the trainings of `mi_minimisation`, on test images and from logs, for every seed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from jaxmodels.vae import reparameterise
 from objectives.mutual_information import lower, upper
 from objectives.mutual_information.conditional import gaussian_scores
+from train.bounds import AtLeast
 from train.data.digits import Images
 from train.errors import UserError
 from train.metrics_log import read_metrics
@@ -27,11 +29,11 @@ TESTED = 2**31 - 3
 class EvaluateConfig:
     """How the trained are tested."""
 
-    samples: int = 12
+    samples: Annotated[int, AtLeast(1)] = 12
     """Latents that the class probabilities of an image are the mean over, in the bottleneck."""
-    pairs: int = 2000
+    pairs: Annotated[int, AtLeast(2)] = 2000
     """Test images, at most, that the information in the latent is measured on."""
-    batch_size: int = 200
+    batch_size: Annotated[int, AtLeast(2)] = 200
     """Images that are recognised at a time in domain adaptation, whose features depend on it."""
 
 
@@ -65,6 +67,10 @@ class Recognised(NamedTuple):
 
     source: Float[np.ndarray, " seeds"]
     target: Float[np.ndarray, " seeds"]
+
+
+Found = Mapping[str, Mapping[str, Course | Kept | Recognised]]
+"""By part, then by estimate, penalty or method."""
 
 
 def course(run: RunDirectory) -> Course:

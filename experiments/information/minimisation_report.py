@@ -2,19 +2,22 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from jaxtyping import Float
 
-from experiments.information.minimisation_measures import Course, Kept, Recognised
-from experiments.run_report import titled, write_run_report
-from train.data.digits import Images
+from experiments.information.minimisation_measures import Course, Found, Kept, Recognised
+from experiments.information.minimisation_stages import in_both_domains
+from experiments.run_report import titled
+from experiments.session import Findings
+from train.data import domains
+from train.data.digits import CLASSES, Digits, Images
 from train.figures import Panel, bands, image_grid
 from train.figures.points import Point, points
-from train.report import Picture, Report, Section, Settings
-from train.run_directory import RunDirectory, write_json
-from train.tables import Cell, Interval, Table, to_text
+from train.report import Picture, Section
+from train.run_directory import RunDirectory
+from train.tables import OVER_SEEDS, Cell, Interval, Table
 
 PUBLISHED_COURSE = {
     0: 1.5803,
@@ -29,19 +32,16 @@ PUBLISHED_COURSE |= {3500: 0.0550, 4000: 0.0278, 4900: 0.00475}
 """Mutual information in nats by update, as stored in the notebook of CLUB: a single run."""
 EXAMPLES = 10
 """Digits of each domain that the page shows."""
-Measured = Mapping[str, Mapping[str, Course | Kept | Recognised]]
 
 
-class About(NamedTuple):
-    """What the page says of the run.
+class Subject(NamedTuple):
+    """What was trained and tested on.
 
     Attributes:
       data: what the digits are, in words.
       counts: images that train and test.
       classes: how many of the test images are of each class.
       domain: of the target.
-      settings: of the run, as JSON holds them.
-      reference: the published ones, likewise.
       examples: images of source and target, where adaptation is a part.
     """
 
@@ -49,48 +49,41 @@ class About(NamedTuple):
     counts: tuple[int, int]
     classes: Sequence[int]
     domain: str
-    settings: Settings
-    reference: Settings
     examples: tuple[Images, Images] | None
 
+    @classmethod
+    def of(cls, name: str, data: Digits, domain: domains.Domain, adapted: bool) -> Self:
+        """These digits, called `name`; with examples where a domain was adapted to."""
+        classes = np.bincount(data.test.label, minlength=CLASSES).tolist()
+        examples = in_both_domains(data.test, domain) if adapted else None
+        return cls(name, (len(data.train), len(data.test)), classes, domain, examples)
 
-def write_everything(run: RunDirectory, measured: Measured, about: About) -> None:
-    """results.json, figures, report.html; prints the tables.
 
-    Args:
-      run: where to.
-      measured: by part, then by estimate, penalty or method.
-      about: see there.
-    """
-    run.figures.mkdir(exist_ok=True)
-    write_json(run.path / "results.json", _results(measured))
+def findings(run: RunDirectory, found: Found, subject: Subject) -> Findings:
+    """The page of all parts; prints their tables."""
     write = {"gaussians": _gaussians, "bottleneck": _bottleneck, "adaptation": _adaptation}
-    sections = [write[part](run, items, about) for part, items in measured.items()]
-    for table in (table for section in sections for table in section.tables):
-        print(to_text(table), flush=True)
-    report = Report(
-        title=titled("Minimising mutual information with CLUB", _in_words(measured, about)),
-        summary=[line for part, items in measured.items() for line in _summary(part, items)],
-        settings=about.settings,
-        reference=about.reference,
-        reference_name="published",
-        notes=[
+    sections = [write[part](run, items, subject) for part, items in found.items()]
+    return Findings(
+        titled("Minimising mutual information with CLUB", _in_words(found, subject)),
+        [line for part, items in found.items() for line in _summary(part, items)],
+        sections,
+        _results(found),
+        [
             "Every number is of the last update; nothing was chosen on test images.",
             "An estimate with a learned q is an upper bound only while q fits well enough (theorem 3.2 of the paper).",
         ],
-        sections=sections,
+        [table for section in sections for table in section.tables],
     )
-    write_run_report(run, report)
 
 
-def _in_words(measured: Measured, about: About) -> str:
+def _in_words(found: Found, subject: Subject) -> str:
     """What the data of all parts are, for the title."""
-    parts = {"gaussians": "Gaussian mixtures"} if "gaussians" in measured else {}
-    digits = {"digits": about.data} if set(measured) - {"gaussians"} else {}
+    parts = {"gaussians": "Gaussian mixtures"} if "gaussians" in found else {}
+    digits = {"digits": subject.data} if set(found) - {"gaussians"} else {}
     return " and ".join((parts | digits).values())
 
 
-def _results(measured: Measured) -> dict[str, Any]:
+def _results(found: Found) -> dict[str, Any]:
     """Every number of the tables, by seed; of a course its end."""
 
     def numbers(item: Course | Kept | Recognised) -> dict[str, Any]:
@@ -100,10 +93,10 @@ def _results(measured: Measured) -> dict[str, Any]:
         values = item._asdict().items()
         return {name: [None if np.isnan(v) else float(v) for v in value] for name, value in values}
 
-    return {part: {name: numbers(item) for name, item in items.items()} for part, items in measured.items()}
+    return {part: {name: numbers(item) for name, item in items.items()} for part, items in found.items()}
 
 
-def _gaussians(run: RunDirectory, items: Mapping[str, Course], about: About) -> Section:
+def _gaussians(run: RunDirectory, items: Mapping[str, Course], subject: Subject) -> Section:
     panels = {
         f"lowered: {name}": Panel(
             item.steps,
@@ -140,27 +133,27 @@ def _course_table(items: Mapping[str, Course]) -> Table:
         rows.append([f"lowered: {name}", *(Interval.of(item.mutual_information[at]) for at in nearest)])
     rows.append(["lowered: club, published", *(PUBLISHED_COURSE[step] for step in shown), "–"])
     columns = ["", *(f"{step:,}" for step in shown), f"end, {first.steps[-1]:,}"]
-    note = "Mean and 95 % interval over seeds; nearest logged update. Published: one run of the notebook."
+    note = f"{OVER_SEEDS} Nearest logged update. Published: one run of the notebook."
     return Table("True mutual information in nats after so many updates of the angles", columns, rows, note)
 
 
-def _bottleneck(run: RunDirectory, items: Mapping[str, Kept], about: About) -> Section:
+def _bottleneck(run: RunDirectory, items: Mapping[str, Kept], subject: Subject) -> Section:
     rows: list[list[Cell]] = [
         [name, *map(Interval.of, (100 * item.error, item.lower, item.upper, item.rate))]
         for name, item in items.items()
     ]
-    rows += [[name, 100 * (1 - right), *(math.nan,) * 3] for name, right in _blind(about).items()]
+    rows += [[name, 100 * (1 - right), *(math.nan,) * 3] for name, right in _blind(subject).items()]
     columns = ["lowered", "test error, %", "I(x; z) at least", "I(x; z) at most", "rate (VUB)"]
     caption = (
-        f"Classification of {about.data} from the latent of an information bottleneck; information in nats"
+        f"Classification of {subject.data} from the latent of an information bottleneck; information in nats"
     )
     note = (
-        "Mean and 95 % interval over seeds. At least: InfoNCE, at most: leave-one-out, both with the encoder's own "
-        f"p(z|x) on {about.counts[1]:,} test images at most; a deterministic latent has no such bounds."
+        f"{OVER_SEEDS} At least: InfoNCE, at most: leave-one-out, both with the encoder's own "
+        f"p(z|x) on {subject.counts[1]:,} test images at most; a deterministic latent has no such bounds."
     )
     text = (
-        f"{about.counts[0]:,} images train, {about.counts[1]:,} test. The loss is cross entropy + beta I(x; z) under "
-        "the estimate that names the row. CLUB and CLUB-S know p(z|x), vCLUB and vCLUB-S learn q(z|x). For CLUB "
+        f"{subject.counts[0]:,} images train, {subject.counts[1]:,} test. The loss is cross entropy + beta I(x; z) "
+        "under the estimate that names the row. CLUB and CLUB-S know p(z|x), vCLUB and vCLUB-S learn q(z|x). For CLUB "
         "the paper reports errors between 1.06 % and 1.13 % on MNIST after 200 epochs, best epoch on test images; "
         "those numbers were quoted from memory and have not been checked against the paper."
     )
@@ -175,27 +168,27 @@ def _bottleneck(run: RunDirectory, items: Mapping[str, Kept], about: About) -> S
     )
 
 
-def _blind(about: About) -> dict[str, float]:
+def _blind(subject: Subject) -> dict[str, float]:
     """The accuracy of what looks at no image."""
-    share = max(about.classes) / max(sum(about.classes), 1)
-    return {"(the most frequent class, always)": share, "(chance)": 1 / len(about.classes)}
+    share = max(subject.classes) / max(sum(subject.classes), 1)
+    return {"(the most frequent class, always)": share, "(chance)": 1 / len(subject.classes)}
 
 
-def _adaptation(run: RunDirectory, items: Mapping[str, Recognised], about: About) -> Section:
+def _adaptation(run: RunDirectory, items: Mapping[str, Recognised], subject: Subject) -> Section:
     rows: list[list[Cell]] = [
         [name, Interval.of(100 * item.source), Interval.of(100 * item.target)] for name, item in items.items()
     ]
-    rows += [[name, 100 * right, 100 * right] for name, right in _blind(about).items()]
-    caption = f"Test accuracy on {about.data} and on the same digits {about.domain}, in percent"
+    rows += [[name, 100 * right, 100 * right] for name, right in _blind(subject).items()]
+    caption = f"Test accuracy on {subject.data} and on the same digits {subject.domain}, in percent"
     note = (
-        "Mean and 95 % interval over seeds. `labels of the target` learns from them and stands for what could be "
+        f"{OVER_SEEDS} `labels of the target` learns from them and stands for what could be "
         "reached; every other row sees labels of the source alone."
     )
     text = (
         "Features of the content classify the source's digits; features of the domain tell source from target; CLUB of "
-        f"the two is lowered through the first. Source: {about.data} in grey; target: {about.domain}. No original is "
-        "in both. The paper's pairs of domains (MNIST, MNIST-M, USPS, SVHN, CIFAR-10, STL-10) need downloads and are "
-        "not these."
+        f"the two is lowered through the first. Source: {subject.data} in grey; target: {subject.domain}. No original "
+        "is in both. The paper's pairs of domains (MNIST, MNIST-M, USPS, SVHN, CIFAR-10, STL-10) need downloads and "
+        "are not these."
     )
     panels = {
         "source, %": {name: _point(100 * item.source) for name, item in items.items()},
@@ -207,8 +200,8 @@ def _adaptation(run: RunDirectory, items: Mapping[str, Recognised], about: About
             "Test accuracy in either domain; bars are 95 % intervals over seeds.",
         )
     ]
-    if about.examples is not None:
-        shown = np.stack([images.image[:EXAMPLES] for images in about.examples])
+    if subject.examples is not None:
+        shown = np.stack([images.image[:EXAMPLES] for images in subject.examples])
         grid = image_grid(run.figures / "domains.png", shown, ["source", "target"])
         pictures.append(Picture(grid, "Test images of the two domains."))
     return Section(

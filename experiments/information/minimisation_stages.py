@@ -1,18 +1,36 @@
 """What a run of `mi_minimisation` trains: the stages of its three parts."""
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import PyTree
 
+from experiments import cli
+from experiments.information.minimisation_measures import (
+    Course,
+    EvaluateConfig,
+    Found,
+    Kept,
+    Recognised,
+    course,
+    kept,
+    recognised,
+)
+from experiments.session import Session
+from train import devices
+from train.config import TrainConfig
 from train.data import domains
-from train.data.digits import Images
+from train.data.digits import Digits, Images
 from train.data.domains import TwoDomains
 from train.data.standard_normal import StandardNormal
 from train.feed import DeviceFeed, Feed
+from train.run_directory import RunDirectory
 from train.steps import domain_adaptation, information_bottleneck, mixed_gaussians
 from train.task import Task
 
@@ -30,6 +48,7 @@ class Stage(NamedTuple):
       steps: updates.
       task: what `fit` trains.
       feed: makes the batches, given the mesh.
+      measure: what is tested of it, given the run with this stage, and the last state of every seed.
     """
 
     part: Part
@@ -37,6 +56,7 @@ class Stage(NamedTuple):
     steps: int
     task: Task[Any]
     feed: Callable[[Mesh], Feed]
+    measure: Callable[[RunDirectory, PyTree], Course | Kept | Recognised]
 
     @property
     def folder(self) -> str:
@@ -56,27 +76,37 @@ def of_gaussians(
             train_step=partial(mixed_gaussians.train_step, config=config, estimate=estimate),
             use=None,
         )
-        return Stage("gaussians", estimate, config.steps, task, lambda mesh: noise)
+        return Stage(
+            "gaussians", estimate, config.steps, task, lambda mesh: noise, lambda run, _: course(run)
+        )
 
     return [stage(estimate) for estimate in estimates]
 
 
 def of_bottleneck(
-    config: information_bottleneck.BottleneckConfig, penalties: Sequence[str], train: Images
+    config: information_bottleneck.BottleneckConfig,
+    penalties: Sequence[information_bottleneck.PenaltyName],
+    data: Digits,
+    evaluate: EvaluateConfig,
 ) -> list[Stage]:
     """A stage for each penalty, by its name in the paper."""
+    train = data.train
     per_epoch, pixels = -(-len(train) // config.batch_size), int(np.prod(train.image.shape[1:]))
     two = jnp.asarray(train.image[:2])
 
-    def stage(name: str) -> Stage:
+    def stage(name: information_bottleneck.PenaltyName) -> Stage:
         shared = {"config": config, "penalty": information_bottleneck.PENALTIES[name]}
         task = Task(
             init=partial(information_bottleneck.init_state, pixels=pixels, **shared),
             train_step=partial(information_bottleneck.train_step, steps_per_epoch=per_epoch, **shared),
             use=lambda state: information_bottleneck.predict(state.params, two, state.key, **shared),
         )
+
+        def measure(_: RunDirectory, state: PyTree) -> Kept:
+            return kept(state, data.test, config, information_bottleneck.PENALTIES[name], evaluate)
+
         feed = partial(_place, train, config.batch_size)
-        return Stage("bottleneck", name, config.epochs * per_epoch, task, feed)
+        return Stage("bottleneck", name, config.epochs * per_epoch, task, feed, measure)
 
     return [stage(name) for name in penalties]
 
@@ -85,10 +115,11 @@ def of_adaptation(
     config: domain_adaptation.AdaptationConfig,
     methods: Sequence[domain_adaptation.Method],
     domain: domains.Domain,
-    train: Images,
+    data: Digits,
+    evaluate: EvaluateConfig,
 ) -> list[Stage]:
     """A stage for each method, and one that learns from labels of the target."""
-    source, target = in_both_domains(train, domain)
+    source, target = in_both_domains(data.train, domain)
     two = jnp.asarray(source.image[:2])
     init = partial(domain_adaptation.init_state, config=config, shape=source.image.shape[1:])
 
@@ -103,9 +134,30 @@ def of_adaptation(
             size = config.batch_size
             return TwoDomains(_place(labelled, size, mesh), _place(target, size, mesh))
 
-        return Stage("adaptation", name, config.steps, task, feed)
+        def measure(_: RunDirectory, state: PyTree) -> Recognised:
+            return recognised(state, *in_both_domains(data.test, domain), config, evaluate)
+
+        return Stage("adaptation", name, config.steps, task, feed, measure)
 
     return [*(stage(name, name, source) for name in methods), stage(TARGET_LABELS, "source-only", target)]
+
+
+def train(session: Session[Any], stage: Stage, limits: TrainConfig) -> PyTree:
+    """Trains a stage and returns the last state of every seed."""
+    began = time.monotonic()
+    cli.say(f"{stage.part}, {stage.name}")
+    trained = session.fit(stage.task, stage.feed, None, replace(limits, steps=stage.steps), stage.folder)
+    state = devices.on_one_device(trained.state("last"))
+    cli.say(f"  {time.monotonic() - began:.0f} s")
+    return state
+
+
+def measured(run: RunDirectory, states: Mapping[Stage, PyTree]) -> Found:
+    """Every stage tested, by part and name."""
+    found: dict[str, dict[str, Course | Kept | Recognised]] = {}
+    for stage, state in states.items():
+        found.setdefault(stage.part, {})[stage.name] = stage.measure(run.in_stage(stage.folder), state)
+    return found
 
 
 def in_both_domains(images: Images, domain: domains.Domain) -> tuple[Images, Images]:

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from experiments import cli
 from experiments.information.estimators import named
 from experiments.timing import machine, timed
+from train.bounds import AtLeast
 from train.data.correlated_pairs import CorrelatedPairs
 from train.steps import mi_estimators, mutual_information
 from train.tables import Table
@@ -24,13 +25,13 @@ class MISpeed:
 
     estimators: tuple[str, ...] = ("all",)
     """As those of `mi_gaussian`: `club/CLUB`, a study (`club`), or `all`."""
-    batch_size: int = 64
+    batch_size: Annotated[int, AtLeast(2)] = 64
     """Pairs per update."""
-    dim: int = 20
+    dim: Annotated[int, AtLeast(1)] = 20
     """Dimensions of x and of y."""
-    updates: int = 200
+    updates: Annotated[int, AtLeast(1)] = 200
     """Updates of one timed call."""
-    repeats: int = 5
+    repeats: Annotated[int, AtLeast(1)] = 5
     """Timed calls of each form; the median counts."""
     club: mi_estimators.CLUBStudy = mi_estimators.CLUBStudy()
     poole: mi_estimators.PooleStudy = mi_estimators.PooleStudy(network="separable")
@@ -38,7 +39,6 @@ class MISpeed:
 
 def mi_table(config: MISpeed) -> Table:
     """For each estimator the time of an update in either form, and that of the published number of scanned ones."""
-    cli.check_least([("--updates", config.updates, 1), ("--dim", config.dim, 1)])
     chosen = named(config.estimators, config.club, config.poole)
     rows = []
     for name, estimator in chosen.items():

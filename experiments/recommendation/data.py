@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
 
-from experiments import cli
 from experiments.run_report import of_file
+from train.bounds import AtLeast
 from train.data import ratings
 from train.data.generalisation import Split, read_split, strong, weak
 from train.data.ratings import Columns, Events
@@ -42,13 +42,13 @@ class DataConfig:
     """tfds: the data set and its configuration."""
     min_rating: float = 4.0
     """Ratings from here on are positive; the others are left out."""
-    min_user_items: int = 5
+    min_user_items: Annotated[int, AtLeast(2)] = 5
     """Users with fewer positive items are left out (CDAE's protocol: items with fewer users too, again and again)."""
-    held_out_users: int = 0
+    held_out_users: Annotated[int, AtLeast(0)] = 0
     """Strong generalisation: users for validation, and as many for testing (0: a tenth of all)."""
-    users: int = 3000
+    users: Annotated[int, AtLeast(50)] = 3000
     """simulated: how many."""
-    items: int = 1000
+    items: Annotated[int, AtLeast(20)] = 1000
     """simulated: how many."""
     population: PopulationName = "broad"
     """simulated: users of broad tastes, or of narrow ones, of whom popularity says little."""
@@ -143,14 +143,6 @@ def _left_out(split: Split) -> list[tuple[str, int]]:
 
 def check_data(config: DataConfig) -> None:
     """Raises UserError for settings that can't be read with."""
-    cli.check_least(
-        [
-            ("--data.min-user-items", config.min_user_items, 2),
-            ("--data.held-out-users", config.held_out_users, 0),
-            ("--data.users", config.users, 50),
-            ("--data.items", config.items, 20),
-        ]
-    )
     if config.source == "simulated" and config.path is not None:
         problem = "simulated users read no file"
         raise UserError("--data.path", config.path, problem, "leave it out, or name --data.source")

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from experiments.run_report import of_file
+from train.bounds import AtLeast
 from train.data import fashion
 from train.data.fashion import FashionData
 from train.data.fashion_world import fashion_world
@@ -21,7 +22,7 @@ class DataConfig:
     """The file."""
     held: fashion.Held = "leave-one-out"
     """The test records: one of each user, as published; or those that the file's `is_test` names."""
-    seed: int = 0
+    seed: Annotated[int, AtLeast(0)] = 0
     """Of the embedded data, and of the records that chance keeps back."""
 
 

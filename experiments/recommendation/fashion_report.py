@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.recommendation import report
+from experiments.recommendation.fashion_data import DataConfig, in_words
 from experiments.recommendation.fashion_measures import NAMES, AucComparison, TrainedStage, evidence, measure
 from experiments.recommendation.fashion_style import Style, agreements, style_section
-from experiments.recommendation.fashion_training import catalogue
+from experiments.recommendation.fashion_training import EvaluateConfig, catalogue
 from experiments.recommendation.report import Ranked
 from experiments.run_report import titled
 from experiments.session import Findings
@@ -62,11 +63,11 @@ def findings(
     run: RunDirectory,
     data: FashionData,
     trained: Mapping[str, TrainedStage],
-    protocol: Protocol,
-    data_in_words: str,
+    source: DataConfig,
+    evaluate: EvaluateConfig,
 ) -> Findings:
     """Chooses each model's penalty on validation records, measures on test records, and draws."""
-    items = catalogue(data)
+    items, protocol = catalogue(data), Protocol(evaluate.ties, evaluate.cold, source.held)
     measured = measure(data, items, trained, protocol.ties)
     models = ranked(data, measured, protocol)
     metrics = tuple(models[0].metrics)
@@ -87,7 +88,7 @@ def findings(
         results["neighbours"] = agreements(data, style)
     return report.findings(
         run,
-        titled(" and ".join(NAMES[kind] for kind in measured.chosen), data_in_words),
+        titled(" and ".join(NAMES[kind] for kind in measured.chosen), in_words(source)),
         models,
         metrics,
         summary=list(filter(None, [evidence(data).warning()])),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ from experiments.session import Session
 from experiments.weight_names import own
 from jaxmodels.visual_recommenders import Catalogue
 from train import devices
+from train.bounds import AtLeast
 from train.config import TrainConfig
 from train.data import interactions
 from train.data.fashion import FashionData
@@ -43,7 +44,7 @@ class EvaluateConfig:
 
     ties: Ties = "strict"
     """Of equal scores: no success, as published; or half of one, as in the area under the ROC curve."""
-    cold: int = COLD
+    cold: Annotated[int, AtLeast(1)] = COLD
     """An item with fewer training records is cold."""
 
 
@@ -58,7 +59,7 @@ def system_of(
     stage: str,
     settings: VisualConfig,
     data: FashionData,
-    ties: Ties,
+    evaluate: EvaluateConfig,
     config: cli.RunConfig,
     limits: TrainConfig,
 ) -> VisualSystem:
@@ -66,7 +67,7 @@ def system_of(
     return VisualSystem(
         name=stage,
         title=NAMES[settings.kind],
-        task=task(settings, data, ties),
+        task=task(settings, data, evaluate.ties),
         config=config,
         limits=limits,
         stage=stage,
@@ -78,7 +79,17 @@ def system_of(
     )
 
 
-def train(session: Session, system: VisualSystem, data: FashionData) -> TrainedStage:
+def train(
+    session: Session[Any], systems: Mapping[str, VisualSystem], data: FashionData
+) -> dict[str, TrainedStage]:
+    """Every model with every penalty, one after the other."""
+    if not session.replays:
+        said = f"{data.users:,} users, {data.items:,} items, {data.train.nnz:,} training records"
+        cli.say(f"{data.name}: {said}")
+    return {stage: _train(session, system, data) for stage, system in systems.items()}
+
+
+def _train(session: Session[Any], system: VisualSystem, data: FashionData) -> TrainedStage:
     """One model with one penalty, one set of parameters per seed, each at its best validation AUC."""
     if not session.replays:
         cli.say(f"training {system.stage}")
@@ -88,7 +99,7 @@ def train(session: Session, system: VisualSystem, data: FashionData) -> TrainedS
     return TrainedStage(system.settings, devices.on_one_device(trained.state("best")))
 
 
-def chosen_stage(run: RunDirectory, stages: Sequence[str]) -> str:
+def chosen(run: RunDirectory, stages: Sequence[str]) -> str:
     """The training that validation chose, the only one where there is one.
 
     Raises:

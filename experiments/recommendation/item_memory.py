@@ -7,15 +7,15 @@ import math
 import re
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jaxtyping import Array, PyTree
 
-from experiments import cli
 from train import item_shards
+from train.bounds import AtLeast, NonEmpty
 from train.devices import AXIS, ITEMS, replicated, use_mesh
 from train.errors import UserError
 from train.metrics.ranking import rank_metrics
@@ -27,15 +27,15 @@ from train.tables import Cell, Table
 class ItemMemory:
     """Memory per device of Mult-VAE, its items on one device and divided over several."""
 
-    items: int = 1_000_000
+    items: Annotated[int, AtLeast(2)] = 1_000_000
     """Items of the catalogue."""
-    devices: tuple[int, ...] = (1, 8)
+    devices: Annotated[tuple[Annotated[int, AtLeast(1)], ...], NonEmpty()] = (1, 8)
     """Numbers of devices that the items are divided over."""
-    batch_size: int = 100
+    batch_size: Annotated[int, AtLeast(1)] = 100
     """Users per update and per ranking."""
-    longest: int = 1000
+    longest: Annotated[int, AtLeast(1)] = 1000
     """Items of the longest user."""
-    k: int = 100
+    k: Annotated[int, AtLeast(1)] = 100
     """Ranks that count."""
     model: mult_vae.MultVAEConfig = mult_vae.MultVAEConfig(hidden=())
 
@@ -46,16 +46,7 @@ def item_memory_table(config: ItemMemory) -> Table:
     Raises:
       UserError: settings without meaning, or more devices than there are.
     """
-    cli.check_least(
-        [
-            ("--items", config.items, 2),
-            ("--batch-size", config.batch_size, 1),
-            ("--longest", config.longest, 1),
-            ("--k", config.k, 1),
-        ]
-    )
-    mult_vae.check(config.model)
-    if not config.devices or not 1 <= min(config.devices) <= max(config.devices) <= jax.device_count():
+    if max(config.devices) > jax.device_count():
         remedy = "on a CPU set JAX_NUM_CPU_DEVICES=8"
         raise UserError("--devices", config.devices, f"there are {jax.device_count()}", remedy)
     rows: list[list[Cell]] = []
@@ -65,8 +56,8 @@ def item_memory_table(config: ItemMemory) -> Table:
             largest = largest_array(compiled.as_text() or "")
             held = (memory.argument_size_in_bytes, memory.temp_size_in_bytes, largest)
             rows.append([parts, name, *(size / 2**20 for size in held)])
-    sizes = "-".join(map(str, (*config.model.hidden, config.model.latent_dim, *config.model.hidden[::-1])))
-    caption = f"items: Mult-VAE I-{sizes}-I and ranking, {config.items:,} items, {config.batch_size} users"
+    what = f"Mult-VAE {config.model.architecture} and ranking"
+    caption = f"items: {what}, {config.items:,} items, {config.batch_size} users"
     note = "MiB on one device, from the compiled programs; the arguments of an update hold Adam's moments as well."
     return Table(caption, ["devices", "program", "arguments", "temporary", "largest array"], rows, note)
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import numpy as np
@@ -14,6 +14,7 @@ from scipy.sparse import csr_array
 from experiments import cli
 from experiments.recommendation.data import Data, Protocol
 from experiments.recommendation.report import Ranked
+from train.bounds import AtLeast, Positive
 from train.data.generalisation import Queries
 from train.metrics.ranking import rank_metrics
 from train.metrics.recommender_baselines import ease, item_knn, popularity
@@ -27,13 +28,13 @@ BUCKET_RANKS = 50
 class EvaluateConfig:
     """Measures, and what the baselines may choose from on validation data."""
 
-    ease: tuple[float, ...] = (50.0, 100.0, 200.0, 300.0, 500.0, 1000.0)
+    ease: tuple[Annotated[float, Positive()], ...] = (50.0, 100.0, 200.0, 300.0, 500.0, 1000.0)
     """Weights lambda of EASE (none: no EASE, whose memory is 8 bytes times the square of the number of items)."""
-    neighbours: tuple[int, ...] = (20, 50, 100, 200, 400)
+    neighbours: tuple[Annotated[int, AtLeast(1)], ...] = (20, 50, 100, 200, 400)
     """Neighbours of item-KNN (none: no item-KNN)."""
-    ks: tuple[int, ...] = ()
+    ks: tuple[Annotated[int, AtLeast(1)], ...] = ()
     """Further lengths of the list to measure at, besides the experiment's own, as columns of the table."""
-    batch_size: int = 500
+    batch_size: Annotated[int, AtLeast(1)] = 500
     """Users that are ranked at a time."""
 
 
@@ -47,6 +48,7 @@ class Setting:
       metrics: the columns of the table.
       ks: ranks to measure at.
       further: what is measured at further ranks, without the @.
+      notes: what a reader must know of it.
     """
 
     protocol: Protocol
@@ -54,6 +56,7 @@ class Setting:
     metrics: tuple[str, ...]
     ks: tuple[int, ...]
     further: tuple[str, ...]
+    notes: tuple[str, ...]
 
     def at(self, ks: Sequence[int]) -> "Setting":
         """Measuring at further ranks as well; those that are in the table already add nothing."""
@@ -63,14 +66,6 @@ class Setting:
             metrics=(*self.metrics, *(name for name in columns if name not in self.metrics)),
             ks=tuple(sorted({*self.ks, *ks})),
         )
-
-
-def check_evaluation(config: EvaluateConfig) -> None:
-    """Raises UserError for settings that can't be measured with."""
-    cli.check_positive([("--evaluate.ease", weight) for weight in config.ease])
-    cli.check_least([("--evaluate.neighbours", count, 1) for count in config.neighbours])
-    cli.check_least([("--evaluate.ks", k, 1) for k in config.ks])
-    cli.check_least([("--evaluate.batch-size", config.batch_size, 1)])
 
 
 def buckets(train: csr_array) -> Int[np.ndarray, " items"]:

@@ -1,14 +1,11 @@
-"""Measuring the models of a run on users x items on test users; its pictures and its page."""
+"""Measuring the models of a run on users x items on test users; its pictures and what came out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
 
-import jax
 import numpy as np
 
-from experiments.recommendation.choice import announce
-from experiments.recommendation.data import Data
+from experiments.recommendation.choice import announce, evidence, validation_score
+from experiments.recommendation.data import Data, in_words
 from experiments.recommendation.measures import (
     BUCKETS,
     Setting,
@@ -17,15 +14,14 @@ from experiments.recommendation.measures import (
     note_of,
     on_test_users,
 )
-from experiments.recommendation.report import About, Ranked, write_everything
+from experiments.recommendation.report import Published, Ranked, findings
 from experiments.recommendation.training import (
-    Curve,
     RunConfig,
-    Trained,
-    evidence,
+    Validated,
     steps_per_epoch,
-    validation_score,
 )
+from experiments.run_report import titled
+from experiments.session import Findings
 from train import seeds
 from train.data.interactions import size
 from train.data.simulated_users import NAME as EMBEDDED
@@ -37,78 +33,76 @@ from train.run_directory import RunDirectory
 from train.tables import Table
 
 
-def measure_and_report(
+def measured(
     run: RunDirectory,
     config: RunConfig,
     data: Data,
-    trained: Sequence[Trained],
+    trained: Sequence[Validated],
     setting: Setting,
-    about: About,
-) -> None:
-    """Measures the models and the baselines on test users, and writes results, figures and report."""
-    if jax.process_index() != 0:
-        return
+    what: str = "",
+    summary: Sequence[str] = (),
+    published: Mapping[str, Published] | None = None,
+) -> Findings:
+    """Models and baselines on test users, with figures.
+
+    Args:
+      run: where figures go.
+      config: of the run.
+      data: what was trained on.
+      trained: the run's models.
+      setting: how it is measured.
+      what: was trained, for the title (empty: the models).
+      summary: sentences below the headline.
+      published: published numbers by model, which simulated users are not compared with.
+    """
     setting, choice = setting.at(config.evaluate.ks), evidence(data)
     announce("baselines: their settings are chosen", choice)
     models = baselines(data, setting, config.evaluate)
-    for one in trained:
-        params = [seeds.unstack(one.state.params, index) for index in range(config.seeds)]
-        note = note_of(one.system.note, setting, validation_score(one.curve, setting))
-        at_a_time = config.evaluate.batch_size
-        models.append(
-            on_test_users(
-                one.system.name, one.system.scores, params, data, setting, at_a_time, one.width, note
-            )
+    models += [_ranked(one, data, setting) for one in trained]
+    notes = [*setting.notes, f"Validation data, which chose: {choice}."]
+    if data.name.startswith(EMBEDDED):
+        notes.append(
+            "The users are simulated: numbers on them are not comparable with any published benchmark."
         )
     results = {
         "seeds": [config.seed + i for i in range(config.seeds)],
-        "steps": {one.system.name: np.asarray(one.state.step).tolist() for one in trained},
+        "steps": {one.system.title: np.asarray(one.state.step).tolist() for one in trained},
         "chosen on": {f"{choice.case}s": choice.cases, "events": choice.events},
         "validation": {
-            one.system.name: one.curve.best().tolist() for one in trained if one.curve.values.size
+            one.system.title: one.curve.best().tolist() for one in trained if one.curve.values.size
         },
     }
-    each = steps_per_epoch(size(data.split.train)[0], config.train.batch_size)
-    about = replace(
-        about,
-        summary=[*about.summary, *filter(None, [choice.warning()])],
-        notes=[*about.notes, f"Validation data, which chose: {choice}."],
-    )
-    curves = {one.system.name: Curve(one.curve.steps / each, one.curve.values) for one in trained}
-    write_page(run, data, setting, models, curves, about, results)
-
-
-def write_page(
-    run: RunDirectory,
-    data: Data,
-    setting: Setting,
-    models: Sequence[Ranked],
-    curves: Mapping[str, Curve],
-    about: About,
-    results: Mapping[str, Any],
-) -> None:
-    """results.json, figures, report.html; prints the table.
-
-    Args:
-      run: where to.
-      data: what was trained and tested on.
-      setting: how.
-      models: the baselines and the run's models.
-      curves: validation of the run's models by name, over epochs.
-      about: title, notes and settings of the page.
-      results: entries of results.json besides the models and the data.
-    """
-    run.figures.mkdir(exist_ok=True)
+    counted = {"data": data.name, "counts": dict(data.counts), "sizes": dict(_sizes(data))}
     sections = [
-        Section("Training", pictures=[_validation(run, setting, curves)]),
+        Section("Training", pictures=[_validation(run, data, setting, trained)]),
         Section("Popularity", pictures=[_by_popularity(run, data, models)]),
         Section("Data", tables=[data_table(data)]),
     ]
-    if data.name.startswith(EMBEDDED):
-        note = "The users are simulated: numbers on them are not comparable with any published benchmark."
-        about = replace(about, notes=[*about.notes, note])
-    counted = {"data": data.name, "counts": dict(data.counts), "sizes": dict(_sizes(data))}
-    write_everything(run, models, setting.metrics, about, sections, {**results, **counted})
+    return findings(
+        run,
+        titled(what or " and ".join(one.system.title for one in trained), in_words(config.data)),
+        models,
+        setting.metrics,
+        summary=[*summary, *filter(None, [choice.warning()])],
+        notes=notes,
+        sections=sections,
+        results={**results, **counted},
+        published=None if config.data.source == "simulated" else published,
+    )
+
+
+def _ranked(one: Validated, data: Data, setting: Setting) -> Ranked:
+    system = one.system
+    return on_test_users(
+        system.title,
+        system.scores,
+        [seeds.unstack(one.state.params, index) for index in range(system.config.seeds)],
+        data,
+        setting,
+        system.config.evaluate.batch_size,
+        system.width,
+        note_of(system.note, setting, validation_score(one.curve, setting)),
+    )
 
 
 def data_table(data: Data) -> Table:
@@ -136,11 +130,13 @@ def _sizes(data: Data) -> list[tuple[str, int]]:
     return out
 
 
-def _validation(run: RunDirectory, setting: Setting, curves: Mapping[str, Curve]) -> Picture:
-    shown = {
-        name: Panel(curve.steps, {f"validation {setting.criterion}": curve.values}, limits=(0, 1))
-        for name, curve in curves.items()
-    }
+def _validation(run: RunDirectory, data: Data, setting: Setting, trained: Sequence[Validated]) -> Picture:
+    def panel(one: Validated) -> Panel:
+        each = steps_per_epoch(size(data.split.train)[0], one.system.limits.batch_size)
+        values = {f"validation {setting.criterion}": one.curve.values}
+        return Panel(one.curve.steps / each, values, limits=(0, 1))
+
+    shown = {one.system.title: panel(one) for one in trained}
     caption = (
         f"{setting.criterion} on validation data while the models trained, mean and 95 % interval over seeds. "
         "It chose what was tested."

@@ -1,4 +1,4 @@
-"""What a run on users x items left: the catalogue of its items, its models from the checkpoints, and serving them."""
+"""What a run of a recommender left: the catalogue of its items, and how its models serve."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,29 +6,17 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
+from jaxtyping import Array, PyTree
 
 from experiments.experiment import System
 from experiments.recommendation.data import Data
-from experiments.recommendation.measures import Setting
-from experiments.recommendation.training import (
-    RunConfig,
-    System,
-    Trained,
-    best_on_validation,
-    items_width,
-    read_curve,
-    stages,
-    task,
-)
-from experiments.runs import seed_index
+from experiments.session import Session
 from experiments.weight_names import Names
-from train import item_shards, seeds
+from train import devices, item_shards
 from train.data.interactions import size
-from train.errors import UserError
 from train.json_records import read_record
-from train.run_directory import RunDirectory, write_json
-from train.stored_state import Which, load_state
+from train.run_directory import RunDirectory
+from train.stored_state import Which
 
 CATALOGUE = "catalogue.json"
 MOST_DEVICES = 2**16
@@ -37,6 +25,8 @@ MOST_DEVICES = 2**16
 
 Scores = Callable[[Sequence[Sequence[int]]], np.ndarray]
 """[n, items] for n histories of item numbers, oldest first."""
+UserScores = Callable[[PyTree, Array, Array], Array]
+"""(params, x [b, width], user [b]) -> [b, width]; a user of -1 is one that training never saw."""
 
 
 class Recommender(NamedTuple):
@@ -83,20 +73,28 @@ class Catalogue(NamedTuple):
     users: int
     width: int
 
+    @property
+    def items(self) -> int:
+        """How many."""
+        return len(self.item_ids)
 
-def write_catalogue(run: RunDirectory, data: Data, mesh: Mesh) -> None:
-    """Keeps it in the run."""
-    if jax.process_index() == 0:
-        content = {
-            "items": list(data.item_ids),
-            "users": size(data.split.train)[0],
-            "width": items_width(len(data.item_ids), mesh),
-        }
-        write_json(run.path / CATALOGUE, content)
+
+def catalogue_of(session: Session[Any], data: Data) -> Catalogue:
+    """Of the data that are trained on, kept in the run; where a session replays, the one that the run kept.
+
+    Raises:
+      UserError: it isn't there, or was altered to something impossible.
+    """
+    if session.replays:
+        return read_catalogue(session.run)
+    items, parts = list(data.item_ids), dict(session.mesh.shape).get(devices.ITEMS, 1)
+    found = Catalogue(items, size(data.split.train)[0], item_shards.padded(len(items), parts))
+    session.keep(CATALOGUE, {"items": items, "users": found.users, "width": found.width})
+    return found
 
 
 def read_catalogue(run: RunDirectory) -> Catalogue:
-    """The inverse.
+    """What the run kept of its data.
 
     Raises:
       UserError: it isn't there, or was altered to something impossible.
@@ -110,40 +108,9 @@ def read_catalogue(run: RunDirectory) -> Catalogue:
     return Catalogue(items, record.whole("users", 1), len(items) if width is None else width)
 
 
-def load(
-    config: RunConfig,
-    system: System,
-    catalogue: Catalogue,
-    setting: Setting,
-    run: RunDirectory,
-    which: Which,
-) -> Trained:
-    """What `train` left, from the checkpoints; `which` is for strong generalisation alone.
-
-    Raises:
-      UserError: there is none.
-    """
-    choosing, final = (run.in_stage(stage) for stage in stages(system, setting))
-    state = load_state(
-        task(system, setting.criterion, len(catalogue.item_ids), catalogue.width),
-        seeds.seed_keys(config.seed, config.seeds),
-        config.train,
-        final,
-        which if setting.protocol == "strong" else "last",
-    )
-    return Trained(system, state, read_curve(choosing, setting.criterion), catalogue.width)
-
-
-def stored(
-    config: RunConfig,
-    system: System,
-    catalogue: Catalogue,
-    setting: Setting,
-    run: RunDirectory,
-    names: Names,
-) -> Stored:
-    """A system of a run whose settings have it alone; without the columns that pad the items."""
-    items, width = len(catalogue.item_ids), catalogue.width
+def without_padding(names: Names, catalogue: Catalogue) -> Names:
+    """The names of weights, without the columns that pad the items."""
+    items, width = catalogue.items, catalogue.width
 
     def export(state: Any) -> dict[str, np.ndarray]:
         return names.export(state.replace(params=item_shards.cut_items(state.params, width, items)))
@@ -153,42 +120,17 @@ def stored(
         params = names.insert(cut, arrays).params
         return state.replace(params=item_shards.pad_items(params, items, width))
 
-    serves: Which = "best" if setting.protocol == "strong" else "last"
-    stage = run.in_stage(stages(system, setting)[1])
-    what = task(system, setting.criterion, items, width)
-    return Stored(stage, config, config.train, what, serves, Names(export, insert), (CATALOGUE,))
+    return Names(export, insert)
 
 
-def best_recommender(
-    run: RunDirectory,
-    config: RunConfig,
-    known: Sequence[System],
-    catalogue: Catalogue,
-    setting: Setting,
-    which: Which,
-    seed: int | None,
-    model: str = "",
-) -> Recommender:
-    """A system of the run to serve: the wanted one, or the best on validation data; a seed, or the first.
+def for_new_users(scores: UserScores, catalogue: Catalogue, state: Any) -> Scores:
+    """The scores of users that training never saw, by the state of one seed."""
+    score = jax.jit(scores)
 
-    Raises:
-      UserError: none was evaluated, there is no checkpoint, or the run has no such seed or model.
-    """
-    stages_ = {system.stage: system for system in known}
-    stage = one_of(list(stages_), model, lambda: best_on_validation(known, setting, run).stage)
-    trained = load(config, stages_[stage], catalogue, setting, run, which)
-    return recommender(trained, catalogue, seed_index(seed, config.seed, config.seeds), list(stages_))
-
-
-def recommender(trained: Trained, catalogue: Catalogue, index: int, models: Sequence[str]) -> Recommender:
-    """One seed of a trained system, one of the run's models, for users that training never saw."""
-    params, items = seeds.unstack(trained.state.params, index), len(catalogue.item_ids)
-    score = jax.jit(trained.system.scores)
-
-    def scores(histories: Sequence[Sequence[int]]) -> np.ndarray:
-        x = np.zeros((len(histories), trained.width), np.float32)
+    def of(histories: Sequence[Sequence[int]]) -> np.ndarray:
+        x = np.zeros((len(histories), catalogue.width), np.float32)
         for row, history in zip(x, histories, strict=True):
             row[list(history)] = 1
-        return np.asarray(score(params, x, np.full(len(x), -1, np.int32)))[:, :items]
+        return np.asarray(score(state.params, x, np.full(len(x), -1, np.int32)))[:, : catalogue.items]
 
-    return Recommender(catalogue.item_ids, scores, trained.system.stage, models)
+    return of

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 
-from experiments import cli
 from experiments.recommendation.choice import Evidence
 from experiments.run_report import of_file
+from train.bounds import AtLeast, Positive
 from train.data.sessions import (
     DAY,
     Counts,
@@ -50,19 +50,19 @@ class DataConfig:
     test: str = ""
     """A test part made before: its file (csv, parquet) or array (npz). Nothing is filtered then. Empty: the test part
     is the sessions that end in the last days of the log."""
-    test_days: float = 1.0
+    test_days: Annotated[float, Positive()] = 1.0
     """How many days that is: 1 as published for RSC15; 7 is the protocol of Diginetica."""
-    validation_days: float = 0.0
+    validation_days: Annotated[float, AtLeast(0)] = 0.0
     """The last days of the training part, on which the number of epochs is chosen (0: as many as for the test)."""
-    min_session: int = 2
+    min_session: Annotated[int, AtLeast(2)] = 2
     """Sessions of fewer events are dropped."""
-    min_item: int = 5
+    min_item: Annotated[int, AtLeast(1)] = 5
     """Items of fewer events are dropped."""
     drop_repeats: bool = False
     """Drop events of the same item as the one before (the Yoochoose variant)."""
-    sessions: int = 12_000
+    sessions: Annotated[int, AtLeast(50)] = 12_000
     """simulated: how many."""
-    items: int = 1_000
+    items: Annotated[int, AtLeast(20)] = 1_000
     """simulated: how many."""
 
 
@@ -179,21 +179,9 @@ def _checked(log: Log) -> Log:
 
 def check_data(config: DataConfig) -> None:
     """Raises UserError for settings that can't be read with."""
-    cli.check_least(
-        [
-            ("--data.min-session", config.min_session, 2),
-            ("--data.min-item", config.min_item, 1),
-            ("--data.sessions", config.sessions, 50),
-            ("--data.items", config.items, 20),
-        ]
-    )
     if config.layout != "named" and config.source != "csv":
         problem = f"is for --data.source csv, not {config.source}"
         raise UserError("--data.layout", config.layout, problem, "leave it out")
-    cli.check_positive([("--data.test-days", config.test_days)])
-    if not 0 <= config.validation_days < float("inf"):
-        remedy = "give a number of days, or 0 for as many as the test"
-        raise UserError("--data.validation-days", config.validation_days, "is no length of time", remedy)
     if config.test and config.test_days != DataConfig.test_days:
         problem, remedy = (
             "the test part was made before",

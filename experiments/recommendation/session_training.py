@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +15,14 @@ from experiments import cli
 from experiments.recommendation import training
 from experiments.recommendation.choice import announce
 from experiments.recommendation.serving import CATALOGUE, RecommendingSystem, Scores
-from experiments.recommendation.session_data import evidence
+from experiments.recommendation.session_data import DataConfig, Log, evidence, validation_part
 from experiments.session import Session, Trained
 from experiments.weight_names import published
 from jaxmodels.gru4rec import Hidden, zero_hidden
 from jaxmodels.torch_import.gru4rec import export_state_dict, import_state_dict
+from train import config as train_config
 from train import devices, seeds
+from train.bounds import AtLeast, NonEmpty
 from train.config import TrainConfig
 from train.data.session_parallel import Schedule, SessionFeed, session_parallel
 from train.data.sessions import SessionData
@@ -34,6 +36,8 @@ LossName = Literal["xe", "bpr-max", "top1-max", "bpr", "top1"]
 CRITERION_AT = 20
 CRITERION = f"mrr@{CRITERION_AT}"
 """Validation is by MRR@20, as the official search of parameters is."""
+RESUMABLE = (*(name for name in train_config.RESUMABLE if name != "train.steps"), "evaluate.at", "preset")
+"""Settings that may change when a run is resumed: not --train.steps, which decides whether validation chooses."""
 TITLES: dict[LossName, str] = {
     "xe": "GRU4Rec, cross-entropy",
     "bpr-max": "GRU4Rec, BPR-max",
@@ -47,14 +51,14 @@ TITLES: dict[LossName, str] = {
 class EvaluateConfig:
     """How predictions are judged."""
 
-    at: tuple[int, ...] = (5, 10, 20)
+    at: Annotated[tuple[Annotated[int, AtLeast(1)], ...], NonEmpty()] = (5, 10, 20)
     """Lengths of the list: Recall@N and MRR@N. The last one is that of the figures."""
     ties: Ties = "conservative"
     """The rank among equal scores: behind all of them, before them, or in the middle."""
     stopping: Literal["validation", "fixed"] = "validation"
     """Where the number of epochs is from: the best MRR@20 in the last days of the training part, or the loss's own.
     --train.steps, where given, goes before either."""
-    batch_size: int = 256
+    batch_size: Annotated[int, AtLeast(1)] = 256
     """Sessions at once."""
 
 
@@ -122,15 +126,29 @@ def chooses(evaluate: EvaluateConfig, train: TrainConfig) -> bool:
     return evaluate.stopping == "validation" and not train.steps
 
 
-def refuse_stopping(given: EvaluateConfig, trained_by: EvaluateConfig) -> None:
+def choosing_part(
+    log: Log, data: DataConfig, evaluate: EvaluateConfig, train: TrainConfig
+) -> SessionData | None:
+    """The training part, its last days for validation; None where nothing is chosen by them.
+
+    Raises:
+      UserError: nothing is left to learn from, or nothing to predict.
+    """
+    return validation_part(log, data) if chooses(evaluate, train) else None
+
+
+def refuse_other_stopping(session: Session[Any], given: EvaluateConfig) -> None:
     """Raises UserError where a run is measured as if another rule had chosen its number of epochs."""
-    if given.stopping != trained_by.stopping:
-        problem = f"the run was trained by {trained_by.stopping!r}"
+    if not session.replays or session.opened is None:
+        return
+    trained_by = session.experiment.saved(session.opened).evaluate.stopping
+    if given.stopping != trained_by:
+        problem = f"the run was trained by {trained_by!r}"
         raise UserError("--evaluate.stopping", given.stopping, problem, "leave it out")
 
 
 def train(
-    session: Session, system: SessionSystem, data: SessionData, part: SessionData | None, days: float
+    session: Session[Any], system: SessionSystem, data: SessionData, part: SessionData | None, days: float
 ) -> TrainedSystem:
     """All seeds: where validation chooses, trained first without the last training days, then with them.
 
@@ -154,7 +172,7 @@ def train(
     return TrainedSystem(system, state, int(np.max(state.step)) / len(epoch_schedule(system, data)))
 
 
-def choose(session: Session, system: SessionSystem, part: SessionData, days: float) -> int:
+def choose(session: Session[Any], system: SessionSystem, part: SessionData, days: float) -> int:
     """The number of epochs with the best mean over seeds, from the log of a training without the last days."""
     announce(
         f"{system.name}: the number of epochs is chosen in the last {days:g} days of the training part",
@@ -169,7 +187,7 @@ def choose(session: Session, system: SessionSystem, part: SessionData, days: flo
 
 
 def _fit(
-    session: Session, system: SessionSystem, data: SessionData, epochs: int, stage: str, validate: bool
+    session: Session[Any], system: SessionSystem, data: SessionData, epochs: int, stage: str, validate: bool
 ) -> Trained[GRU4RecState]:
     schedule = epoch_schedule(system, data)
     limits = settings(system.limits, epochs, len(schedule), validate)

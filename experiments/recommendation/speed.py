@@ -2,16 +2,18 @@
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Annotated
 
 import jax
 import numpy as np
 from jaxtyping import Array, PyTree
 from scipy.sparse import csr_array
 
-from experiments import cli
 from experiments.timing import machine, timed
+from train.bounds import AtLeast
 from train.data.interactions import UserRows, from_pairs
 from train.data.shuffle import epoch_index
+from train.errors import UserError
 from train.feed import ORDER
 from train.metrics.recommender_baselines import ease
 from train.seeds import over_seeds, seed_keys, unstack
@@ -23,32 +25,26 @@ from train.tables import Table
 class MultVAESpeed:
     """Epochs of Mult-VAE, of one seed and of many, and the closed form of EASE."""
 
-    users: int = 3949
+    users: Annotated[int, AtLeast(1)] = 3949
     """Training users."""
-    items: int = 2810
+    items: Annotated[int, AtLeast(2)] = 2810
     """Items."""
-    clicks: int = 95
+    clicks: Annotated[int, AtLeast(1)] = 95
     """Mean number of items of a user."""
-    batch_size: int = 100
+    batch_size: Annotated[int, AtLeast(2)] = 100
     """Users per update."""
-    seeds: int = 4
+    seeds: Annotated[int, AtLeast(1)] = 4
     """Runs in one program."""
-    repeats: int = 3
+    repeats: Annotated[int, AtLeast(1)] = 3
     """Timed calls of each; the median counts."""
     model: mult_vae.MultVAEConfig = mult_vae.MultVAEConfig()
 
 
 def mult_vae_table(config: MultVAESpeed) -> Table:
     """Seconds of an epoch of one seed, of many in one program and one after another, and of EASE."""
-    cli.check_least(
-        [
-            ("--users", config.users, config.batch_size),
-            ("--items", config.items, 2),
-            ("--clicks", config.clicks, 1),
-            ("--seeds", config.seeds, 1),
-        ]
-    )
-    mult_vae.check(config.model)
+    if config.users < config.batch_size:
+        problem = f"must be at least a batch of {config.batch_size}"
+        raise UserError("--users", config.users, problem, "give more, or a smaller --batch-size")
     rows = UserRows(random_users(config))
     arrays = jax.device_put(dict(rows.arrays))
     epoch = partial(_epoch, config, rows)
@@ -65,9 +61,8 @@ def mult_vae_table(config: MultVAESpeed) -> Table:
     seconds = timed(programs, config.repeats)
     unit = seconds["one seed"].wall
     shown = [[name, taken.wall, taken.cpu, taken.wall / unit] for name, taken in seconds.items()]
-    sizes = "-".join(map(str, (*config.model.hidden, config.model.latent_dim, *config.model.hidden[::-1])))
     caption = (
-        f"mult-vae: an epoch of I-{sizes}-I, {config.users:,} users, {config.items:,} items, "
+        f"mult-vae: an epoch of {config.model.architecture}, {config.users:,} users, {config.items:,} items, "
         f"{rows.matrix.nnz:,} clicks, batch {config.batch_size}, on {machine()}; median of {config.repeats}"
     )
     return Table(caption, ["program", "s", "CPU s", "time, one seed = 1"], shown)

@@ -1,6 +1,6 @@
-"""The flow of the experiments on users x items: stages of training, and what is chosen on validation data.
+"""Training on users x items: the stages of a model, and what is chosen on validation data.
 
-A model of a run is a `System`: how it starts, one update, and scores. Each is trained in a stage of the run and
+A model of a run is a `UserSystem`: how it starts, one update, and scores. Each is trained in a stage of the run and
 chosen on validation users (strong generalisation) or validation items (weak), as are the settings of the baselines.
 """
 
@@ -8,42 +8,58 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Num, PyTree
+from jaxtyping import Array, PyTree
 from scipy.sparse import csr_array
 
 from experiments import cli
-from experiments.recommendation.choice import Evidence, announce
-from experiments.recommendation.data import Data, DataConfig, check_data
-from experiments.recommendation.measures import (
-    EvaluateConfig,
-    Setting,
-    check_evaluation,
+from experiments.recommendation.choice import (
+    Curve,
+    announce,
+    best_steps,
+    evidence,
+    read_curve,
+    validation_score,
 )
+from experiments.recommendation.data import Data, DataConfig, check_data, open_data
+from experiments.recommendation.measures import EvaluateConfig, Setting
+from experiments.recommendation.serving import (
+    CATALOGUE,
+    Catalogue,
+    RecommendingSystem,
+    UserScores,
+    catalogue_of,
+    for_new_users,
+    read_catalogue,
+    without_padding,
+)
+from experiments.session import Session
+from experiments.weight_names import Names
 from train import config as train_config
-from train import devices, item_shards, seeds
+from train import devices, item_shards
+from train.bounds import AtLeast
 from train.config import TrainConfig
 from train.data.generalisation import Queries
-from train.data.interactions import UserRows, row_batches, row_lengths, size, widened
+from train.data.interactions import UserRows, row_batches, size, widened
 from train.errors import UserError
 from train.feed import DeviceFeed
-from train.loop import Fitted, fit
 from train.metrics.ranking import rank_metrics
-from train.metrics_log import read_metrics
 from train.run_directory import RunDirectory
 from train.task import Task
+
+CHANGEABLE = (*train_config.RESUMABLE, "evaluate", "preset")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(cli.RunConfig):
     """What every experiment on users x items can be told."""
 
-    epochs: int = 200
+    epochs: Annotated[int, AtLeast(1)] = 200
     """Passes over the training users, where --train.steps is 0."""
     mesh: str = ""
     """The devices, such as data=4,items=2 (empty: all over the users)."""
@@ -52,30 +68,112 @@ class RunConfig(cli.RunConfig):
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
 
 
-class System(NamedTuple):
+Init = Callable[[jax.Array], Any]
+"""key -> state."""
+TrainStep = Callable[[Any, dict[str, Array]], tuple[Any, dict[str, Array]]]
+"""(state, {"x", "user"}) -> (state, metrics)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserSystem(RecommendingSystem):
     """A model of a run.
 
     Attributes:
-      stage: its folder in the run.
-      name: in tables.
-      init: key -> state.
-      train_step: (state, {"x", "user"}) -> (state, metrics).
-      scores: (params, x [b, items], user [b]) -> [b, items]; a user of -1 is one that training never saw.
+      width: columns of its matrices, at least the items.
+      scores: see `UserScores`.
+      choosing: the folder of the training that chooses; `stage`, of that which is tested, is the same for strong
+        generalisation.
       note: for the table.
     """
 
-    stage: str
-    name: str
-    init: Callable[[jax.Array], Any]
-    train_step: Callable[[Any, dict[str, Array]], tuple[Any, dict[str, Array]]]
-    scores: Callable[[PyTree, Array, Array], Array]
-    note: str = ""
+    config: RunConfig
+    width: int
+    scores: UserScores
+    choosing: str
+    note: str
 
 
-def evidence(data: Data) -> Evidence:
-    """The validation users with something to be found, by whom everything is chosen."""
-    held = row_lengths(data.split.validation.held)
-    return Evidence(int((held > 0).sum()), "user", int(held.sum()))
+def user_system(
+    config: Any,
+    setting: Setting,
+    catalogue: Catalogue,
+    *,
+    name: str,
+    title: str,
+    init: Init,
+    train_step: TrainStep,
+    scores: UserScores,
+    names: Names,
+    note: str,
+) -> UserSystem:
+    """One of `config.models` for the items of a catalogue; see `UserSystem` and its bases."""
+    strong, stage = setting.protocol == "strong", name.lower()
+    return UserSystem(
+        name=name,
+        title=title,
+        task=_task(init, train_step, scores, setting.criterion, catalogue),
+        config=replace(config, models=(name,)),
+        limits=config.train,
+        choosing=stage if strong else f"{stage}/choosing",
+        stage=stage if strong else f"{stage}/final",
+        serves="best" if strong else "last",
+        only=None if strong else "last",
+        names=without_padding(names, catalogue),
+        files=(CATALOGUE,),
+        item_ids=catalogue.item_ids,
+        recommender=partial(for_new_users, scores, catalogue),
+        width=catalogue.width,
+        scores=scores,
+        note=note,
+    )
+
+
+MakeSystem = Callable[[Any, Catalogue, Any], UserSystem]
+"""(settings, catalogue, one of their `models`) -> that model."""
+
+
+def systems(system: MakeSystem, config: Any, run: RunDirectory) -> dict[str, UserSystem]:
+    """The models of a run by name, for the items that it kept."""
+    catalogue = read_catalogue(run)
+    return {name: system(config, catalogue, name) for name in config.models}
+
+
+def best_on_validation(system: MakeSystem, setting: Setting, config: Any, run: RunDirectory) -> str:
+    """The name of the model of a run whose validation score is highest; the only one, whatever its score.
+
+    Raises:
+      UserError: none of several was ever evaluated.
+    """
+    if len(config.models) == 1:
+        return config.models[0]
+    scores = {
+        name: validation_score(read_curve(run.in_stage(one.choosing), setting.criterion), setting)
+        for name, one in systems(system, config, run).items()
+    }
+    evaluated = [name for name, score in scores.items() if not math.isnan(score)]
+    if not evaluated:
+        raise UserError("RUN_DIR", run.path, "no model of it has been evaluated yet", "train it first")
+    return max(evaluated, key=lambda name: scores[name])
+
+
+def mesh_of(config: RunConfig) -> Mesh:
+    """The devices that the settings ask for.
+
+    Raises:
+      UserError: there are others.
+    """
+    return devices.item_mesh(config.mesh)
+
+
+def begin(session: Session[Any], setting: Setting) -> tuple[Data, Catalogue]:
+    """Opens the data, begins the run, and keeps in it what serving has to know of them.
+
+    Raises:
+      UserError: the data can't be read or split, or the run can't begin.
+    """
+    data = open_data(session.config.data, setting.protocol)
+    session.begin()
+    return data, catalogue_of(session, data)
 
 
 def batches(queries: Queries, at_a_time: int) -> dict[str, PyTree]:
@@ -90,25 +188,24 @@ def batches(queries: Queries, at_a_time: int) -> dict[str, PyTree]:
     }
 
 
-def task(system: System, criterion: str, items: int, width: int) -> Task:
+def _task(
+    init: Init, train_step: TrainStep, scores: UserScores, criterion: str, catalogue: Catalogue
+) -> Task[Any]:
     """What `fit` trains: chosen by the mean of the criterion over validation users with something to be found."""
-    k = int(criterion.split("@")[1])
+    k, items, width = int(criterion.split("@")[1]), catalogue.items, catalogue.width
 
     def eval_step(state: Any, batch: Mapping[str, Any], key: jax.Array) -> dict[str, Array]:
         given, held = (batch[name].multi_hot(width) for name in ("given", "held"))
-        scores = system.scores(state.params, given, batch["user"])
-        value = rank_metrics(scores, given, held, (k,), items)[criterion]
+        scored = scores(state.params, given, batch["user"])
+        value = rank_metrics(scored, given, held, (k,), items)[criterion]
         count = (held.sum(1) > 0).sum().astype(jnp.float32)
         mean = jnp.where(held.sum(1) > 0, value, 0).sum() / jnp.maximum(count, 1)
         return {criterion: mean, "weight": count}
 
-    def init(key: jax.Array) -> Any:
-        return item_shards.pad_items(system.init(key), items, width)
-
     return Task(
-        init=init,
-        train_step=system.train_step,
-        use=lambda state: system.scores(state.params, jnp.zeros((1, width)), jnp.full(1, -1)),
+        init=lambda key: item_shards.pad_items(init(key), items, width),
+        train_step=train_step,
+        use=lambda state: scores(state.params, jnp.zeros((1, width)), jnp.full(1, -1)),
         eval_step=eval_step,
         criterion=criterion,
         maximise=True,
@@ -116,62 +213,42 @@ def task(system: System, criterion: str, items: int, width: int) -> Task:
     )
 
 
-class Curve(NamedTuple):
-    """Validation over training: updates or epochs, and the criterion of each seed after each."""
-
-    steps: Num[np.ndarray, " evaluations"]
-    values: Float[np.ndarray, "seeds evaluations"]
-
-    def best(self) -> Float[np.ndarray, " seeds"]:
-        """The best of each seed; NaN where there was no evaluation, as of weights from elsewhere."""
-        return self.values.max(1) if self.values.size else np.full(len(self.values), np.nan)
-
-
-class Trained(NamedTuple):
+class Validated(NamedTuple):
     """A system with the stacked state to test, on one device, and its validation."""
 
-    system: System
+    system: UserSystem
     state: Any
     curve: Curve
-    width: int
 
 
-def train(
-    config: RunConfig, system: System, data: Data, setting: Setting, run: RunDirectory, mesh: Mesh
-) -> Trained:
-    """Trains one system with all its seeds.
+def train(session: Session[Any], system: UserSystem, data: Data) -> Validated:
+    """Trains one system with all its seeds, or reads what is to be tested where the session replays.
 
     Strong generalisation: what is tested is each seed's best state on validation users. Weak: a first training
     leaves the validation items out and says how many updates are best, the same for all seeds; a second one makes so
     many with all training items.
     """
-    split, items, width = data.split, len(data.item_ids), items_width(len(data.item_ids), mesh)
-    choosing, final = (run.in_stage(stage) for stage in stages(system, setting))
+    split, config = data.split, system.config
+    limits = schedule(config.train, config.epochs, size(split.train)[0])
+    if not session.replays:
+        cli.say(f"{system.title} on {data.name}:")
+        announce(f"  {system.title}: the number of updates is chosen", evidence(data))
 
-    def learn(matrix: csr_array, validation: PyTree, settings: TrainConfig, run: RunDirectory) -> Fitted:
-        return fit(
-            task(system, setting.criterion, items, width),
-            _feed(matrix, settings, width, mesh),
-            validation,
-            seeds.seed_keys(config.seed, config.seeds),
-            settings,
-            run,
-            mesh,
-            first_seed=config.seed,
-            profile=config.profile,
-            tensorboard=config.tensorboard,
-        )
+    def validation(_: Mesh) -> PyTree:
+        return batches(split.validation, config.evaluate.batch_size)
 
-    settings = schedule(config.train, config.epochs, size(split.train)[0])
-    validation = batches(split.validation, config.evaluate.batch_size)
-    announce(f"  {system.name}: the number of updates is chosen", evidence(data))
-    state = learn(split.train, validation, settings, choosing).best
-    curve = read_curve(choosing, setting.criterion)
+    def feed(matrix: csr_array) -> Callable[[Mesh], DeviceFeed]:
+        return partial(_feed, matrix, limits.batch_size, system.width)
+
+    trained = session.fit(system.task, feed(split.train), validation, limits, system.choosing)
+    curve = read_curve(session.run.in_stage(system.choosing), system.task.criterion)
     if split.final is not None:
-        settings = replace(settings, steps=best_steps(curve), evaluate_every=0, patience=0)
-        cli.say(f"  {system.name}: {settings.steps} updates with the validation items as well")
-        state = learn(split.final, None, settings, final).last
-    return Trained(system, _to_measure(state, mesh), curve, width)
+        if not session.replays:
+            limits = replace(limits, steps=best_steps(curve), evaluate_every=0, patience=0)
+            cli.say(f"  {system.title}: {limits.steps} updates with the validation items as well")
+        del trained  # so that its states make room
+        trained = session.fit(system.task, feed(split.final), None, limits, system.stage)
+    return Validated(system, _to_measure(trained.state(system.serves), session.mesh), curve)
 
 
 def _to_measure(state: Any, mesh: Mesh) -> Any:
@@ -183,59 +260,9 @@ def _to_measure(state: Any, mesh: Mesh) -> Any:
     return devices.on_one_device(state)
 
 
-def stages(system: System, setting: Setting) -> tuple[str, str]:
-    """The folders of the training that chooses and of that which is tested; the same for strong generalisation."""
-    if setting.protocol == "strong":
-        return system.stage, system.stage
-    return f"{system.stage}/choosing", f"{system.stage}/final"
-
-
-def best_on_validation(systems: Sequence[System], setting: Setting, run: RunDirectory) -> System:
-    """The system whose validation score is highest; the only one, whatever its score.
-
-    Raises:
-      UserError: none of several was ever evaluated.
-    """
-    if len(systems) == 1:
-        return systems[0]
-    curves = {
-        system.stage: read_curve(run.in_stage(stages(system, setting)[0]), setting.criterion)
-        for system in systems
-    }
-    evaluated = [system for system in systems if curves[system.stage].values.size]
-    if not evaluated:
-        raise UserError("RUN_DIR", run.path, "no model of it has been evaluated yet", "train it first")
-    return max(evaluated, key=lambda system: validation_score(curves[system.stage], setting))
-
-
-def best_of(trained: Sequence[Trained], setting: Setting) -> str:
-    """The name of the system whose validation score is highest."""
-    return max(trained, key=lambda one: validation_score(one.curve, setting)).system.name
-
-
-def validation_score(curve: Curve, setting: Setting) -> float:
-    """What validation chose by: the mean of each seed's best (strong), or the best mean, at one step for all (weak)."""
-    return float(curve.best().mean() if setting.protocol == "strong" else curve.values.mean(0).max())
-
-
-def read_curve(run: RunDirectory, criterion: str) -> Curve:
-    """The criterion at every evaluation, from the log; runs of earlier versions logged minus it, as a loss."""
-    logged, parts = read_metrics(run.metrics), []
-    for name, sign in (("validation/loss", -1), (f"validation/{criterion}", 1)):
-        steps, values = logged.get(name, (np.zeros(0, int), np.zeros((0, 1))))
-        parts.append((np.asarray(steps), sign * values.reshape(len(values), math.prod(values.shape[1:])).T))
-    found = [part for part in parts if len(part[0])] or parts[:1]
-    return Curve(*(np.concatenate(arrays, axis=-1) for arrays in zip(*found, strict=True)))
-
-
-def best_steps(curve: Curve) -> int:
-    """The number of updates whose mean criterion over seeds is highest."""
-    return int(curve.steps[curve.values.mean(0).argmax()])
-
-
-def items_width(items: int, mesh: Mesh) -> int:
-    """Columns of the matrices on the devices: the items, padded so that they divide over the mesh."""
-    return item_shards.padded(items, dict(mesh.shape).get(devices.ITEMS, 1))
+def best_of(trained: Sequence[Validated], setting: Setting) -> str:
+    """The title of the system whose validation score is highest."""
+    return max(trained, key=lambda one: validation_score(one.curve, setting)).system.title
 
 
 def steps_per_epoch(users: int, batch_size: int) -> int:
@@ -255,18 +282,12 @@ def check(config: RunConfig) -> None:
     """Raises UserError for settings that can't be run."""
     cli.check(config)
     check_data(config.data)
-    check_evaluation(config.evaluate)
-    cli.check_least(
-        [
-            ("--epochs", config.epochs, 1),
-            ("--train.steps", config.train.steps, 0),
-            ("--train.batch-size", config.train.batch_size, 1),
-        ]
-    )
+    if config.train.batch_size < 1:
+        raise UserError("--train.batch-size", config.train.batch_size, "must be at least 1", "give e.g. 500")
     # The models are small enough for every device, whether a batch divides over the devices or not.
     train_config.check(schedule(config.train, config.epochs, config.train.batch_size), devices=1)
 
 
-def _feed(matrix: csr_array, config: TrainConfig, width: int, mesh: Mesh) -> DeviceFeed:
+def _feed(matrix: csr_array, batch_size: int, width: int, mesh: Mesh) -> DeviceFeed:
     rows = np.arange(size(matrix)[0], dtype=np.int32)
-    return DeviceFeed.place(UserRows(widened(matrix, width)), rows, config.batch_size, mesh)
+    return DeviceFeed.place(UserRows(widened(matrix, width)), rows, batch_size, mesh)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Generic, Literal, Protocol, TypeVar
 
 import jax
 import numpy as np
@@ -14,6 +14,7 @@ from experiments import cli
 from experiments.experiment import System
 from experiments.run_report import of_file
 from train import devices
+from train.bounds import AtLeast
 from train.config import TrainConfig
 from train.data.files import DEFAULT_CACHE, open_shapes3d
 from train.data.source import Source
@@ -39,11 +40,11 @@ class DataConfig:
     """The file, or the TFDS data folder."""
     cache_dir: Path = DEFAULT_CACHE
     """Where data too large for memory are kept as memory maps after the first reading."""
-    train_size: int = 0
+    train_size: Annotated[int, AtLeast(0)] = 0
     """Images of the training split that are used (0: all)."""
-    validation_size: int = 1024
+    validation_size: Annotated[int, AtLeast(1)] = 1024
     """Images of the validation split that are used; cut to whole batches."""
-    device_gb: float = 8.0
+    device_gb: Annotated[float, AtLeast(0)] = 8.0
     """Data up to this size live on the device; larger ones are read from the host for each dispatch."""
 
 
@@ -55,15 +56,15 @@ class EvaluateConfig:
     """Which state is measured: the last one, or that of the best validation loss."""
     regressor: Regressor = "gradient-boosting"
     """DCI's regressor; numbers of different regressors can't be compared."""
-    train_codes: int = 10_000
+    train_codes: Annotated[int, AtLeast(50)] = 10_000
     """Codes that the scores' classifiers are fitted to."""
-    test_codes: int = 5_000
+    test_codes: Annotated[int, AtLeast(50)] = 5_000
     """Codes that they are tested on."""
-    votes: int = 10_000
+    votes: Annotated[int, AtLeast(0)] = 10_000
     """Votes that the FactorVAE and beta-VAE scores are fitted to, and half as many to test (0: skip both)."""
-    group: int = 64
+    group: Annotated[int, AtLeast(2)] = 64
     """Images per vote."""
-    images: int = 2048
+    images: Annotated[int, AtLeast(64)] = 2048
     """Images for reconstruction errors and pictures."""
     baselines: bool = True
     """Also score a linear and a random encoder, without which a number can't be read."""
@@ -116,20 +117,10 @@ class Model:
 
 
 def check(data: DataConfig, evaluate: EvaluateConfig, train: TrainConfig) -> None:
-    """Raises UserError for settings that can't be run."""
-    cli.check_least(
-        [
-            ("--data.train-size", data.train_size, 0),
-            ("--data.validation-size", data.validation_size, train.batch_size),
-            ("--evaluate.train-codes", evaluate.train_codes, 50),
-            ("--evaluate.test-codes", evaluate.test_codes, 50),
-            ("--evaluate.votes", evaluate.votes, 0),
-            ("--evaluate.group", evaluate.group, 2),
-            ("--evaluate.images", evaluate.images, 64),
-        ]
-    )
-    if not 0 <= data.device_gb < float("inf"):
-        raise UserError("--data.device-gb", data.device_gb, "is no size", "give a number of GB, e.g. 8")
+    """Raises UserError for settings that don't fit together, or need what is not installed."""
+    if data.validation_size < train.batch_size:
+        problem = f"must be at least a batch of {train.batch_size}"
+        raise UserError("--data.validation-size", data.validation_size, problem, "give e.g. 1024")
     if evaluate.regressor.startswith("xgboost"):
         cli.require("xgboost", "--evaluate.regressor", evaluate.regressor, "xgboost")
     if evaluate.checkpoint == "best" and not train.evaluate_every:

@@ -25,7 +25,7 @@ from train.metrics_log import read_metrics
 from train.report import Picture, Section
 from train.run_directory import RunDirectory
 from train.seeds import unstack
-from train.tables import Interval, Table
+from train.tables import OVER_SEEDS, Interval, Table
 
 UNITS = {
     "loss_gw": "image distance",
@@ -200,7 +200,7 @@ def _score_table(results: Mapping[str, Any], config: EvaluateConfig) -> Table:
         f"Disentanglement of test images; classifiers on {config.train_codes} codes, measured on "
         f"{config.test_codes} others; DCI by {config.regressor}{votes}"
     )
-    return Table(caption, ["score", *encoders], rows, "Mean and 95 % interval over seeds.")
+    return Table(caption, ["score", *encoders], rows, OVER_SEEDS)
 
 
 def _cell(values: list[float], seeds: int) -> Interval | float:

@@ -145,7 +145,6 @@ def open_data(config: SynthesisConfig, device_count: int = 1) -> LayoutData:
 def check_settings(config: SynthesisConfig) -> None:
     """Raises UserError for settings that can't be run, whatever the data."""
     cli.check(config)
-    cli.check_least([("--train.steps", config.train.steps, 0), ("--model.epochs", config.model.epochs, 0)])
     remedy = "leave it out: the images are measured at the end, and by experiments.evaluate"
     cli.refuse_validation(config.train, remedy)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import numpy as np
@@ -19,6 +19,7 @@ from experiments import cli
 from experiments.synthesis.feature_networks import FeatureNetwork, open_features, open_lpips
 from experiments.synthesis.synthesiser import Synthesiser
 from jaxmodels.features.lpips import Backbone
+from train.bounds import AtLeast
 from train.data import layout_world
 from train.data.label_examples import LayoutFiles
 from train.data.layout_parts import Batch, LayoutData, LayoutPart
@@ -52,17 +53,17 @@ CLOSE = np.pi / 5
 class EvaluateConfig:
     """How good the images are, measured on the test part."""
 
-    images: int = 2000
+    images: Annotated[int, AtLeast(4)] = 2000
     """Test pairs that are used, at most."""
-    batch_size: int = 16
+    batch_size: Annotated[int, AtLeast(1)] = 16
     """Images per call of a network."""
     segmenter: SegmenterConfig = field(default_factory=SegmenterConfig)
     """The U-Net that reads layouts from images."""
-    segmenter_images: int = 5000
+    segmenter_images: Annotated[int, AtLeast(1)] = 5000
     """Real training pairs that it learns from, at most."""
-    style_pairs: int = 100
+    style_pairs: Annotated[int, AtLeast(1)] = 100
     """Pairs (layout, image of another style), with a style encoder."""
-    styles: int = 5
+    styles: Annotated[int, AtLeast(2)] = 5
     """Styles of each layout for the diversity."""
     features: FeatureNetwork = "efficientnet-lite0"
     """Network of Frechet distance and KID; the distance is called FID with `inception-fid` alone."""
@@ -113,24 +114,13 @@ class Measured(NamedTuple):
 
 def check_evaluation(config: EvaluateConfig, data: LayoutData) -> None:
     """Raises UserError for settings that can't be measured with."""
-    cli.check_least(
-        [
-            ("--evaluate.images", config.images, 4),
-            ("--evaluate.batch-size", config.batch_size, 1),
-            ("--evaluate.segmenter-images", config.segmenter_images, config.segmenter.batch_size),
-            ("--evaluate.segmenter.steps", config.segmenter.steps, 1),
-            ("--evaluate.segmenter.batch-size", config.segmenter.batch_size, 1),
-            ("--evaluate.segmenter.patch", config.segmenter.patch, 1),
-            ("--evaluate.style-pairs", config.style_pairs, 1),
-            ("--evaluate.styles", config.styles, 2),
-        ]
-    )
+    if config.segmenter_images < config.segmenter.batch_size:
+        problem = f"must be at least a batch of {config.segmenter.batch_size}"
+        raise UserError("--evaluate.segmenter-images", config.segmenter_images, problem, "give e.g. 1024")
     if (config.lpips_weights is None) != (config.lpips_heads is None):
         remedy = "name both --evaluate.lpips-weights and --evaluate.lpips-heads"
         raise UserError("--evaluate.lpips-heads", config.lpips_heads, "LPIPS needs two files", remedy)
-    widths, weights = config.segmenter.widths, config.segmenter.class_weights
-    if not widths or any(width < 4 or width % 4 for width in widths):
-        raise UserError("--evaluate.segmenter.widths", widths, "are not multiples of 4", "give e.g. 16 32 64")
+    weights = config.segmenter.class_weights
     if weights and len(weights) != data.layout.classes:
         problem = f"are not one for each of the {data.layout.classes} classes"
         raise UserError("--evaluate.segmenter.class-weights", weights, problem, "give as many, or none")

@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 
-from experiments import cli
 from experiments.timing import machine, timed
 from jaxmodels.layers.convolution import Form, convolution_form
+from train.bounds import AtLeast
 from train.layout import Layout
 from train.steps import gaugan
 from train.steps.gaugan import GauGANState
@@ -24,20 +24,19 @@ FORMS: dict[str, Form] = {"this library": "platform", "plain lax convolutions": 
 class GauGANSpeed:
     """One update of GauGAN or DAGAN, beside the same update on plain lax convolutions, and its parts."""
 
-    size: int = 64
+    size: Annotated[int, AtLeast(8)] = 64
     """Side of the images in pixels."""
-    classes: int = 12
+    classes: Annotated[int, AtLeast(2)] = 12
     """Classes of the layouts."""
-    batch_size: int = 2
+    batch_size: Annotated[int, AtLeast(2)] = 2
     """Pairs per update."""
-    repeats: int = 7
+    repeats: Annotated[int, AtLeast(1)] = 7
     """Timed updates of each form; the median counts."""
     model: GauGANConfig = GauGANConfig(width=16, discriminator_width=16)
 
 
 def gaugan_table(config: GauGANSpeed) -> Table:
     """An update in both forms, and passes of the networks in ours, in eval mode."""
-    cli.check_least([("--size", config.size, 8), ("--classes", config.classes, 2)])
     layout = Layout(config.classes, False, False, config.size, config.size)
     check(config.model, layout)
     state = jax.jit(partial(gaugan.init_state, config=config.model, layout=layout))(jax.random.key(0))

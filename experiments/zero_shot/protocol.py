@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ from experiments.zero_shot.latent_classifier import (
     make_problem,
     run_classifiers,
 )
+from train.bounds import AtLeast, Choices, NonEmpty
 from train.data.shapes3d_classes import shapes3d_classes
 from train.data.xlsa17 import read_npz, read_xlsa17
 from train.data.zero_shot import ZeroShotData, few_shot, scale
@@ -47,7 +48,7 @@ class DataConfig:
     """The folder or the file."""
     features: str = "features"
     """npz: the array of image features."""
-    attributes: tuple[str, ...] = ("att",)
+    attributes: Choices[str] = ("att",)
     """The arrays of class attributes, one or more: each is a modality with a VAE of its own."""
 
 
@@ -55,20 +56,20 @@ class DataConfig:
 class EvaluateConfig:
     """The classifier on latents, and when it stops."""
 
-    settings: tuple[Kind, ...] = ("gzsl", "zsl")
+    settings: Annotated[tuple[Kind, ...], NonEmpty()] = ("gzsl", "zsl")
     """gzsl, zsl: zero-shot, over all classes or the unseen ones alone; gfsl, fsl: few-shot, likewise."""
-    shots: tuple[int, ...] = (1, 2, 5, 10)
+    shots: Annotated[tuple[Annotated[int, AtLeast(1)], ...], NonEmpty()] = (1, 2, 5, 10)
     """Images of each unseen class that the few-shot settings may use."""
     stopping: Literal["validation", "fixed", "cub", "sun", "awa1", "awa2"] = "validation"
     """Where the number of passes is from: validation classes carved out of the training classes; --evaluate.passes;
     or the official number of that benchmark."""
-    passes: int = 40
+    passes: Annotated[int, AtLeast(1)] = 40
     """Passes over the latents with --evaluate.stopping fixed."""
-    max_passes: int = 100
+    max_passes: Annotated[int, AtLeast(1)] = 100
     """The most passes that validation may choose, and the length of the curves."""
-    samples: int = 200
+    samples: Annotated[int, AtLeast(1)] = 200
     """Latents of each class and source."""
-    unseen_samples: tuple[int, ...] = (400,)
+    unseen_samples: Annotated[tuple[Annotated[int, AtLeast(1)], ...], NonEmpty()] = (400,)
     """gzsl: latents of each unseen class; validation chooses where several are given."""
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     """Its optimiser."""
@@ -127,24 +128,6 @@ def settings_of(config: EvaluateConfig) -> list[Setting]:
 
 def check_settings(config: EvaluateConfig, data: ZeroShotData) -> None:
     """Raises UserError for an evaluation that can't be made on a task."""
-    for flag, given in (
-        ("--evaluate.settings", config.settings),
-        ("--evaluate.unseen-samples", config.unseen_samples),
-        ("--evaluate.shots", config.shots),
-    ):
-        if not given:
-            raise UserError(flag, "nothing", "is empty", "leave it out, or give one or more")
-    cli.check_least(
-        [
-            ("--evaluate.passes", config.passes, 1),
-            ("--evaluate.max-passes", config.max_passes, 1),
-            ("--evaluate.samples", config.samples, 1),
-            ("--evaluate.classifier.batch-size", config.classifier.batch_size, 1),
-            ("--evaluate.unseen-samples", min(config.unseen_samples), 1),
-            ("--evaluate.shots", min(config.shots), 1),
-        ]
-    )
-    cli.check_positive([("--evaluate.classifier.learning-rate", config.classifier.learning_rate)])
     if config.stopping != "validation" and len(config.unseen_samples) > 1:
         given = " ".join(map(str, config.unseen_samples))
         remedy = "give one number, or --evaluate.stopping validation"

@@ -28,7 +28,7 @@ from train.metrics_log import read_metrics
 from train.report import Picture, Report, Section, Settings
 from train.run_directory import RunDirectory, write_json
 from train.steps.cada_vae import IMAGE
-from train.tables import Cell, Interval, Table, to_text
+from train.tables import OVER_SEEDS, Cell, Interval, Table, to_text
 
 PUBLISHED: Mapping[str, tuple[float, float, float]] = {
     "cub": (0.535, 0.516, 0.524),
@@ -169,7 +169,7 @@ def _table(
     )
     columns = ["", "S", "U", "H", "ZSL", "passes", "latents from attributes"]
     note = (
-        "Mean and 95 % interval over seeds. Passes of the classifier, and latents that it learned each unseen class "
+        f"{OVER_SEEDS} Passes of the classifier, and latents that it learned each unseen class "
         "from by its attributes; ridge regression with alpha 1, untuned."
     )
     return Table(caption, columns, rows, note)

@@ -4,14 +4,14 @@ import json
 import signal
 import subprocess
 
-import numpy as np
 import pytest
 
 from experiments import cdae_movielens, cli, recommend
-from experiments.recommendation import training
+from experiments.recommendation.choice import read_curve
+from experiments.recommendation.serving import Catalogue
 from tests.experiments.commands import run, said_on_failure, start, wait_for
 from train.data.simulated_users import simulated_users
-from train.run_directory import create_run, open_run
+from train.run_directory import open_run
 from train.steps.cdae import CDAEConfig
 
 TINY = (
@@ -76,7 +76,7 @@ def test_run_directory_is_complete(trained):
 @pytest.mark.slow
 def test_the_tested_model_has_the_updates_that_validation_chose(trained):
     for stage, name in (("m1", "CDAE M1"), ("m4-no-user", "CDAE M4-no-user")):
-        curve = training.read_curve(open_run(trained).in_stage(f"{stage}/choosing"), "map@10")
+        curve = read_curve(open_run(trained).in_stage(f"{stage}/choosing"), "map@10")
         assert set(results(trained)["steps"][name]) == {curve.steps[curve.values.mean(0).argmax()]}
 
 
@@ -102,7 +102,8 @@ def test_variants_are_those_of_the_paper():
         "M3-no-user": ("sigmoid", "square", False),
     }
     assert cdae_movielens.variant("custom", model) is model
-    assert np.unique([s.stage for s in cdae_movielens.systems(cdae_movielens.PAPER, 3, 4)]).size == 8
+    paper, catalogue = cdae_movielens.PAPER, Catalogue(list("abcd"), 3, 4)
+    assert len({cdae_movielens.system(paper, catalogue, name).stage for name in paper.models}) == 8
 
 
 @pytest.mark.slow
@@ -150,12 +151,3 @@ def test_further_ranks_are_further_columns():
     wider = setting.at((20, 10, 20))
     assert wider.ks == (5, 10, 20) and wider.criterion == setting.criterion
     assert wider.metrics[len(setting.metrics) :] == ("map@20", "recall_of_all@20", "ndcg@20", "ndcg@10")
-
-
-def test_the_curve_of_a_run_that_was_resumed_by_this_version(tmp_path):
-    """Earlier ones logged minus the criterion, as a loss."""
-    found = create_run("cdae_movielens", {}, tmp_path / "run")
-    lines = [{"step": 1, "validation/loss": [-0.25]}, {"step": 2, "validation/map@10": [0.5]}]
-    found.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    curve = training.read_curve(found, "map@10")
-    assert curve.steps.tolist() == [1, 2] and curve.values.tolist() == [[0.25, 0.5]]

@@ -1,5 +1,6 @@
 """Presets, overrides and settings as JSON."""
 
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -16,6 +17,7 @@ from experiments import (
     processes,
 )
 from experiments.experiment import experiment_of
+from train import inflation
 from train.errors import UserError
 
 
@@ -53,6 +55,15 @@ def test_help_reads_well(capsys):
     assert stop.value.code == 0
     text = capsys.readouterr().out
     assert "--model.latent-dim" in text and "--train.batch-size" in text and "Updates in all" in text
+    assert inflation.HELP in text
+
+
+@pytest.mark.parametrize("command", ["encode", "synthesise", "evaluate", "__main__"])
+def test_the_flag_of_every_command_is_in_its_help(command, capsys):
+    main = cli.importlib.import_module(f"experiments.{command}").main
+    with contextlib.suppress(SystemExit):
+        main() if command == "__main__" else main(["--help"])
+    assert inflation.HELP in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from experiments import cli, mi_gaussian
 from experiments.information import gaussian_measures as measures
 from experiments.information import gaussian_report as page
+from experiments.session import replay
 from tests.experiments.commands import run, said_on_failure, start, wait_for
 from train.data.correlated_pairs import analytic_club
 from train.errors import UserError
@@ -107,9 +108,9 @@ def test_evaluate_sums_up_otherwise(trained):
     before = results(trained)
     config = cli.from_json(mi_gaussian.Config, open_run(trained).config)
     changed = cli.from_json(mi_gaussian.Config, {**cli.to_json(config), "evaluate": {"window": 2, "span": 3}})
-    mi_gaussian.evaluate(open_run(trained), changed)
+    replay(mi_gaussian.EXPERIMENT, open_run(trained), changed)
     assert results(trained)["gaussian"]["club/CLUB"]["mean"] != before["gaussian"]["club/CLUB"]["mean"]
-    mi_gaussian.evaluate(open_run(trained), config)
+    replay(mi_gaussian.EXPERIMENT, open_run(trained), config)
     assert results(trained) == before
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from experiments import cli, mi_minimisation
 from experiments.information import minimisation_measures as measures
-from experiments.information.minimisation_report import PUBLISHED_COURSE, About, _blind
+from experiments.information.minimisation_report import PUBLISHED_COURSE, Subject, _blind
 from experiments.information.minimisation_stages import in_both_domains
+from experiments.session import replay
 from tests.experiments.commands import run, said_on_failure
 from train.data.digits import Images
 from train.run_directory import open_run
@@ -83,10 +84,10 @@ def test_domain_adaptation_from_start_to_report(tmp_path):
 def test_evaluate_measures_again(trained):
     before = results(trained)
     config = cli.from_json(mi_minimisation.Config, open_run(trained).config)
-    mi_minimisation.evaluate(open_run(trained), config)
+    replay(mi_minimisation.EXPERIMENT, open_run(trained), config)
     assert results(trained) == before
     fewer = cli.from_json(mi_minimisation.Config, {**cli.to_json(config), "evaluate": {"pairs": 4}})
-    mi_minimisation.evaluate(open_run(trained), fewer)
+    replay(mi_minimisation.EXPERIMENT, open_run(trained), fewer)
     assert max(results(trained)["bottleneck"]["vCLUB"]["lower"]) <= math.log(4) + 1e-5
 
 
@@ -146,5 +147,5 @@ def test_published_settings():
 
 
 def test_what_sees_no_image():
-    about = About("digits", (0, 0), [30, 10, 0, 10], "shifted", {}, {}, None)
-    assert _blind(about) == {"(the most frequent class, always)": 0.6, "(chance)": 0.25}
+    subject = Subject("digits", (0, 0), [30, 10, 0, 10], "shifted", None)
+    assert _blind(subject) == {"(the most frequent class, always)": 0.6, "(chance)": 0.25}

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 
@@ -12,7 +13,7 @@ from experiments import cli, evaluate, mi_gaussian, multvae_movielens, recommend
 from experiments.recommendation.measures import BUCKETS, bucket_metric
 from tests.experiments.commands import run, said_on_failure, start, wait_for
 from train.errors import UserError
-from train.run_directory import create_run
+from train.run_directory import create_run, write_json
 from train.steps.mult_vae import MultVAEConfig
 
 TINY = (
@@ -65,15 +66,21 @@ def test_validation_is_that_of_the_best_state(trained):
         np.testing.assert_allclose(results(trained)["validation"][name], curve.max(0), rtol=1e-6)
 
 
-def test_evaluate_measures_again(trained):
+def test_evaluate_measures_again(trained, tmp_path):
     before = results(trained)
     evaluate.main([str(trained), "--neighbours", "7"])
     after = results(trained)
     assert after["models"]["item-KNN"]["note"].startswith("k 7;")
     means = [found["models"]["Mult-VAE"]["ndcg@100"]["seeds"] for found in (before, after)]
     np.testing.assert_allclose(means[1], means[0], rtol=1e-6)
-    evaluate.main([str(trained), "--ease", "--neighbours"])
-    assert list(results(trained)["models"]) == ["popularity", "Mult-VAE", "Mult-DAE"]
+    # Also where there are other devices than it was trained on.
+    elsewhere = shutil.copytree(trained, tmp_path / "elsewhere")
+    saved = json.loads((elsewhere / "config.json").read_text())
+    saved["config"]["mesh"] = "data=64,items=2"
+    write_json(elsewhere / "config.json", saved)
+    evaluate.main([str(elsewhere), "--ease", "--neighbours"])
+    assert list(results(elsewhere)["models"]) == ["popularity", "Mult-VAE", "Mult-DAE"]
+    assert results(elsewhere)["models"]["Mult-VAE"] == after["models"]["Mult-VAE"]
 
 
 def served(path):
@@ -192,8 +199,8 @@ def test_published_settings_are_those_of_the_paper():
     assert paper.dae == MultVAEConfig(kind="dae", hidden=(), l2=0.01 / 500)
     assert paper.train.batch_size == 500 and paper.epochs == 200 and paper.data.held_out_users == 10_000
     assert paper.data.min_rating == 4 and paper.data.min_user_items == 5
-    assert multvae_movielens.architecture(paper.model) == "I-600-200-600-I"
-    assert multvae_movielens.architecture(paper.dae) == "I-200-I"
+    assert paper.model.architecture == "I-600-200-600-I"
+    assert paper.dae.architecture == "I-200-I"
 
 
 def test_a_run_of_something_else_recommends_nothing(tmp_path, monkeypatch):

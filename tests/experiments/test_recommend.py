@@ -1,11 +1,15 @@
 """Histories and mistakes, with a recommender that knows places alone; a trained one is in test_multvae_movielens."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
-from experiments import recommend
-from experiments.recommendation.serving import Recommender, one_of
+from experiments import cli, recommend
+from experiments.recommendation.serving import Recommender, RecommendingSystem
 from train.errors import UserError
+from train.run_directory import create_run
 
 
 @pytest.fixture
@@ -35,10 +39,34 @@ def test_the_model_that_answers_is_named(arguments, tmp_path, capsys):
     assert "b recommends, of a, b (--model)" in capsys.readouterr().err
 
 
-def test_only_models_of_the_run_can_be_asked():
-    assert one_of(["a", "b"], "", lambda: "b") == "b" and one_of(["a", "b"], "a", lambda: "b") == "a"
+class Loaded(RecommendingSystem):
+    """Its state says by which checkpoint it serves."""
+
+    def load(self, run, which):
+        return {"which": np.asarray([which, "of the second seed"])}
+
+
+def test_only_models_of_the_run_can_be_asked(tmp_path, monkeypatch):
+    unused: Any = dict.fromkeys(("task", "config", "limits", "names"))
+    served: Any = {"item_ids": ["7"], "recommender": lambda state: str(state["which"]), **unused}
+    systems = {
+        "a": Loaded(name="a", title="A", **served),
+        "b": Loaded(name="b", title="B", only="last", **served),
+    }
+    experiment = SimpleNamespace(
+        saved=lambda run: cli.RunConfig(seeds=2, seed=4),
+        systems=lambda config, run: systems,
+        serving=lambda config, run: "b",
+    )
+    monkeypatch.setattr(recommend, "experiment_of", lambda run: experiment)
+    run = create_run("toy", {}, tmp_path / "run").path
+    assert recommend.open_recommender(run, "best", None) == (["7"], "last", "b", ["a", "b"])
+    assert recommend.open_recommender(run, "best", None, "a") == (["7"], "best", "a", ["a", "b"])
+    assert recommend.open_recommender(run, "best", 5, "a").scores == "of the second seed"
     with pytest.raises(UserError, match=r"^--model = c: is none of this run; choose a, b$"):
-        one_of(["a", "b"], "c", lambda: "b")
+        recommend.open_recommender(run, "best", None, "c")
+    with pytest.raises(UserError, match="--seed = 7"):
+        recommend.open_recommender(run, "best", 7)
 
 
 def test_what_comes_out(arguments, tmp_path):

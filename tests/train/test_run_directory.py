@@ -257,8 +257,36 @@ def test_a_run_in_which_nothing_was_trained_is_removed(tmp_path: Path):
     run = create_run("e", {}, tmp_path / "run")
     (run.checkpoints / "last").mkdir(parents=True)
     run.metrics.write_text("")
+    for name in ("a/b/metrics.jsonl", "tensorboard/events.out.tfevents.1", "profile/plugins/profile/1/x.pb"):
+        (run.path / name).parent.mkdir(parents=True)
+        (run.path / name).write_text("")
+    (run.path / "a" / "b" / "checkpoints" / "best").mkdir(parents=True)
     remove_untrained(run)
     assert not run.path.exists()
+
+
+def test_a_folder_that_was_there_before_stays_empty_and_so_does_what_a_link_leads_to(tmp_path: Path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there")
+    for name in ("there", "link"):
+        run = create_run("e", {}, tmp_path / name)
+        run.checkpoints.mkdir()
+        with run.locked():
+            remove_untrained(run)
+        assert not any((tmp_path / "there").iterdir()) and (tmp_path / "link").is_symlink()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["notes.txt", "figures/mine.png", "checkpoints/mine", "data/config.json", "profile/x/y", ".lock/x"],
+)
+def test_what_others_put_into_a_run_stays(tmp_path: Path, name: str):
+    run = create_run("e", {}, tmp_path / "run")
+    (run.path / ".lock").unlink()
+    (run.path / name).parent.mkdir(parents=True, exist_ok=True)
+    (run.path / name).write_text("mine")
+    remove_untrained(run)
+    assert [p for p in run.path.rglob("*") if p.is_file()] == [run.path / name]
 
 
 @pytest.mark.parametrize("place", ["metrics.jsonl", "stage/metrics.jsonl", "stage/checkpoints/last/5/x"])

@@ -1,11 +1,12 @@
 """Tables: intervals in closed form, and what a reader sees for one seed, NaN and unpublished numbers."""
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 
-from train.tables import Interval, Table, cell_text, to_markdown, to_text
+from train.tables import OVER_SEEDS, Interval, Table, cell_text, to_markdown, to_text
 
 
 def test_interval_of_two_values_in_closed_form():
@@ -69,6 +70,9 @@ def test_text_is_aligned():
 def test_one_seed_throughout_is_said_once():
     single = table(rows=[("MIG", Interval(0.25, math.nan, 1), 0.1), ("SAP", Interval(0.5, math.nan, 1), 0.2)])
     assert single.notes() == ["A note.", "One seed, no interval."]
+    for note, wanted in ((OVER_SEEDS, []), (f"{OVER_SEEDS} And more.", ["And more."])):
+        said = dataclasses.replace(single, note=note)
+        assert said.notes() == [*wanted, "One seed, no interval."]
     assert single.texts() == [["MIG", "0.25", "0.1"], ["SAP", "0.5", "0.2"]]
 
 

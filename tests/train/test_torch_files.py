@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from tests.train.torch_archives import Storage, Tensor, pickled, save, save_legacy, stand_in_modules
-from train import npz_files
-from train.npz_files import TooLargeError
+from train import inflation
+from train.inflation import TooLargeError
 from train.torch_files import read_torch
 
 RNG = np.random.default_rng(0)
@@ -188,7 +188,7 @@ def test_a_tuple_without_end_is_no_key_and_no_storage(tmp_path):
 
 
 def test_many_tensors_of_one_storage_are_not_copied_without_asking(tmp_path, monkeypatch):
-    monkeypatch.setattr(npz_files._Limit, "megabytes", 1)
+    monkeypatch.setattr(inflation._Limit, "megabytes", 1)
     storage = Storage("0", np.zeros(10**5))
     tensors = {f"w{i}": Tensor(storage, 0, (10**5,), (1,)) for i in range(200)}
     with pytest.raises(TooLargeError, match=r"inflate to 8\d,\d00,000 with array w10"):

@@ -12,8 +12,10 @@ import numpy as np
 from train import npz_files
 from train.data import cache, shapes3d
 from train.data.cache import Block, Table
+from train.data.hdf5_files import Hdf5File, open_hdf5
 from train.data.source import ArraySource, ProceduralShapes3D, Source
-from train.errors import UserError
+from train.errors import UserError, first_line
+from train.inflation import TooLargeError
 
 ROWS_PER_BLOCK = 1024
 DEFAULT_CACHE = pathlib.Path("~/.cache/jaxmodels")
@@ -84,7 +86,7 @@ def _shapes3d_source(table: Table, cache_dir: pathlib.Path) -> ArraySource:
 
 def _h5_table(path: pathlib.Path, count: int) -> Table:
     shape = (count, *shapes3d.IMAGE_SHAPE)
-    with _h5_errors(path), h5py.File(path) as file:
+    with _open_h5(path) as file:
         _h5_dataset(path, file, "images", shape, np.uint8)
         labels = _h5_dataset(path, file, "labels", (count, 6), np.float64)[:]
     # The rank of a value among those that occur: independent of the units the file states its factors in.
@@ -94,7 +96,7 @@ def _h5_table(path: pathlib.Path, count: int) -> Table:
         raise _bad_path(path, "its labels are not the factors of 3D Shapes in their order", H5_REMEDY)
 
     def blocks() -> Iterator[Block]:
-        with _h5_errors(path), h5py.File(path) as file:
+        with _open_h5(path) as file:
             images = _h5_dataset(path, file, "images", shape, np.uint8)
             for start in range(0, count, ROWS_PER_BLOCK):
                 rows = slice(start, start + ROWS_PER_BLOCK)
@@ -103,8 +105,8 @@ def _h5_table(path: pathlib.Path, count: int) -> Table:
     return Table(path, shape, factors.shape[1], blocks)
 
 
-def _h5_dataset(path: pathlib.Path, file: h5py.File, name: str, shape: tuple, dtype: type) -> h5py.Dataset:
-    found, wanted = file.get(name), f"{dtype.__name__}{list(shape)}"
+def _h5_dataset(path: pathlib.Path, file: Hdf5File, name: str, shape: tuple, dtype: type) -> h5py.Dataset:
+    found, wanted = file.item(name), f"{dtype.__name__}{list(shape)}"
     if not isinstance(found, h5py.Dataset):
         raise _bad_path(path, f"has no dataset {name!r}, which should be {wanted}", H5_REMEDY)
     if (found.shape, found.dtype) != (shape, dtype):
@@ -115,15 +117,14 @@ def _h5_dataset(path: pathlib.Path, file: h5py.File, name: str, shape: tuple, dt
 
 
 @contextlib.contextmanager
-def _h5_errors(path: pathlib.Path) -> Iterator[None]:
+def _open_h5(path: pathlib.Path) -> Iterator[Hdf5File]:
     try:
-        yield
-    except (OSError, RuntimeError) as error:
-        raise _bad_path(path, f"not a readable HDF5 file ({_first_line(error)})", H5_REMEDY) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+        with open_hdf5(path) as file:
+            yield file
+    except TooLargeError as error:
+        raise _bad_path(path, str(error), error.remedy) from error
+    except ValueError as error:
+        raise _bad_path(path, f"not a readable HDF5 file ({error})", H5_REMEDY) from error
 
 
 # Files of one's own -----------------------------------------------------------------------------------------
@@ -204,7 +205,7 @@ def _open_tfds(path: Path | None) -> Any:
         raise UserError(
             "--data.source" if path is None else "--data.path",
             "tfds" if path is None else path,
-            f"no prepared shapes3d that can be read at random ({_first_line(error)})",
+            f"no prepared shapes3d that can be read at random ({first_line(error)})",
             "prepare it with tfds.builder('shapes3d', data_dir=..., file_format='array_record')"
             ".download_and_prepare() and the extra tfds-prepare, or use --data.source h5 or procedural",
         ) from error

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
+from train.bounds import AtLeast, Positive, Within, check_bounds
 from train.data.class_names import read_class_names
 from train.data.label_census import ask_for_classes, check_classes, take_census
 from train.data.label_examples import Corrupt, LayoutFiles, find_layout
@@ -47,11 +48,11 @@ class LayoutConfig:
     """Instance maps of the test set."""
     test_path: Path | None = None
     """The npz of the test set."""
-    test_share: float = 0.1
+    test_share: Annotated[float, Within(0, 0.5, "[)")] = 0.1
     """Share of the examples that is set aside for testing where no test set is named."""
-    validation_share: float = 0.1
+    validation_share: Annotated[float, Within(0, 0.5, "[)")] = 0.1
     """Share of the examples that is set aside for validation."""
-    classes: int | None = None
+    classes: Annotated[int, Within(1, 2**15)] | None = None
     """L, without unknown. Files of the `custom` preset need it."""
     class_names: Path | None = None
     """Names of the classes for tables and legends: one a line, or JSON (see train/data/class_names.py)."""
@@ -63,17 +64,17 @@ class LayoutConfig:
     """Table from the values in label files to classes, as JSON or CSV; `unknown` is a class."""
     resize_mode: ResizeMode | None = None
     """How examples get one size; in `fixed` they are --data.crop-size wide."""
-    load_size: int | None = None
+    load_size: Annotated[int, AtLeast(1)] | None = None
     """Training examples are resized to this (None: in the preset's proportion to the crop)."""
-    crop_size: int | None = None
+    crop_size: Annotated[int, AtLeast(8)] | None = None
     """Size of the final square, or width of `fixed`; of the rendered scenes, 64 if None."""
-    aspect_ratio: float | None = None
+    aspect_ratio: Annotated[float, Positive()] | None = None
     """Width / height of `fixed`."""
     flip: bool = True
     """Mirror every second training example (folders and packs)."""
     official_crop_range: bool = False
     """Draw the crops of scale_shortside_and_crop from the official code's range, which can leave the image."""
-    max_corrupt: int = 10
+    max_corrupt: Annotated[int, AtLeast(0)] = 10
     """Files that can't be read are left out, up to this many."""
 
 
@@ -217,20 +218,8 @@ def _divide(config: LayoutConfig, files: LayoutFiles, test_triples: Triples | No
 
 
 def _check(config: LayoutConfig) -> None:
-    """Raises UserError for settings that are out of range or don't fit together."""
-    for name, least in (("classes", 1), ("load_size", 1), ("crop_size", 8), ("max_corrupt", 0)):
-        value = getattr(config, name)
-        if value is not None and value < least:
-            raise UserError(_flag(name), value, "is too small", f"give at least {least}")
-    if config.aspect_ratio is not None and not 0 < config.aspect_ratio < float("inf"):
-        raise UserError(
-            "--data.aspect-ratio", config.aspect_ratio, "is no ratio", "give width / height, e.g. 2"
-        )
-    if config.classes is not None and config.classes > 2**15:
-        raise UserError("--data.classes", config.classes, "is too large", "label maps have 16 bits at most")
-    for name in ("test_share", "validation_share"):
-        if not 0 <= getattr(config, name) < 0.5:
-            raise UserError(_flag(name), getattr(config, name), "is no share", "give a number from 0 to 0.5")
+    """Raises UserError for settings that are out of their bounds or don't fit together."""
+    check_bounds(config, "--data.")
     _check_paths(config)
 
 

@@ -4,6 +4,7 @@ Hidasi et al., ICLR 2016, and the official preprocessing of RSC15. A log has one
 dropped or mended on the way is counted.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +15,18 @@ from jaxtyping import Float, Int
 
 from train.data import ratings
 from train.data.table_files import TableFile, header_of
-from train.data.text_tables import Columns, Header, check_columns
+from train.data.text_tables import Columns, Header, check_columns, looks_like_data
 from train.data.time_fields import to_seconds
 from train.errors import UserError
 
+_LOG = logging.getLogger(__name__)
 DAY = 86_400.0
 Counts = Mapping[str, int]
 """What was read, dropped and mended, in words."""
 Layout = Literal["named", "yoochoose", "diginetica"]
 """A header with the named columns; or the logs as they were published: Yoochoose's clicks (no header; session, time as
-ISO 8601, item, category) and Diginetica's views (semicolons; a date beside the milliseconds of its day)."""
+ISO 8601, item, category) and Diginetica's views (semicolons; a date, with hyphens or without, beside the milliseconds
+of its day)."""
 _COLUMNS_REMEDY = "name the column of {what}s by --data.{what}-column, or give --data.layout"
 _HEADER_REMEDY = (
     "write the names of the columns as its first line, or give --data.layout yoochoose if it is that log"
@@ -135,6 +138,8 @@ def read_log(
     except ValueError as error:
         remedy = "give seconds or milliseconds since 1970, or times such as 2014-04-07T10:51:09Z"
         raise UserError(field, path, f"its times {error}", remedy) from error
+    if unit != "seconds":
+        _LOG.warning("%s %s: its times are in %s, converted to seconds", field, path, unit)
     log = SessionLog(events.user, _values(events.item_ids)[events.item], time)
     counts = {
         "events read": events.counts.read,
@@ -150,15 +155,26 @@ def _read_table(path: Path, columns: Columns, layout: Layout, field: str) -> rat
         if not columns.time:
             raise UserError("--data.time-column", "''", "sessions are split by time", "name its column")
         return ratings.read_csv(file, columns)
+    names, separator, lines = header_of(file)
     if layout == "yoochoose":
+        _check_no_header(file, names)
         names = ("session", "time", "item", "category")
         return ratings.read_csv(file, Columns("session", "item", "", "time"), Header(names, ","))
-    names, separator, lines = header_of(file)
     found = {name.lower().replace("_", ""): name for name in names}
     published = Columns("session_id", "item_id", "", "timeframe", "eventdate")
     wanted = Columns(*(found.get(name.replace("_", ""), name) for name in published))
     check_columns(file._replace(columns="leave out --data.layout"), wanted, names)
     return ratings.read_csv(file, wanted, Header(names, separator, lines))
+
+
+def _check_no_header(file: TableFile, first: Sequence[str]) -> None:
+    """Raises UserError where the first line has names, which the published log has not."""
+    if not looks_like_data(first):
+        problem = (
+            f"its first line is a header ({', '.join(first)[:150]}), which --data.layout yoochoose has not"
+        )
+        remedy = "leave out --data.layout, and name its columns by --data.session-column and the like"
+        raise file.error(problem, remedy)
 
 
 def in_order(log: SessionLog) -> tuple[SessionLog, Counts]:

@@ -11,7 +11,14 @@ from jaxtyping import Float, Int
 
 from train.data import table_files
 from train.data.table_files import SHOWN, TableFile
-from train.data.time_fields import FORMS, TimeColumn, is_iso
+from train.data.time_fields import (
+    DATES,
+    MILLISECONDS,
+    TimeColumn,
+    is_iso,
+    milliseconds_beside_date,
+    seconds_of_date,
+)
 from train.errors import UserError
 
 ROWS_PER_BLOCK = 100_000
@@ -167,7 +174,8 @@ def _read_any_ids(table: _Table) -> RawEvents:
     """Row by row, with a message for the first row that is wrong."""
     file, header, place = table.file, table.header, table.place()
     ids = {"user": Ids(), "item": Ids()}
-    numbers = {what: _Numbers(what) for what in ("rating", "time", "date") if what in place}
+    dated = "date" in place
+    numbers = {what: _Numbers(what, dated) for what in ("rating", "time", "date") if what in place}
     read: dict[str, list[np.ndarray]] = {what: [] for what in place}
     found = table_files.rows(file, table.lines(), header.separator, header.names, header.lines + 1)
     for lines, fields in _blocks(file, found, len(header.names)):
@@ -223,10 +231,13 @@ def _codes(part: _Part, ids: Ids) -> Int[np.ndarray, " n"]:
 
 
 class _Numbers:
-    """Reads a column of ratings, times or dates, part by part."""
+    """Reads a column of ratings, times or dates, part by part; `dated` where there is a date beside the time."""
 
-    def __init__(self, what: str):
+    def __init__(self, what: str, dated: bool):
         self._what, self._times = what, TimeColumn()
+        if dated:
+            beside = TimeColumn(milliseconds_beside_date, MILLISECONDS)
+            self._times = TimeColumn(seconds_of_date, DATES) if what == "date" else beside
 
     def read(self, part: _Part) -> Float[np.ndarray, " n"]:
         """The numbers of some rows.
@@ -244,7 +255,7 @@ class _Numbers:
     def _error(self, part: _Part) -> UserError:
         good = [_is_number(f) if self._what == "rating" else self._times.reads(f) for f in part.fields]
         row = good.index(False)
-        wanted = "a number" if self._what == "rating" else FORMS
+        wanted = "a number" if self._what == "rating" else self._times.forms
         problem = f"{part.where(row)} {part.fields[row][:SHOWN]!r}, which is not {wanted}"
         if any(good):
             if is_iso(part.fields[row]) and self._what != "rating":
@@ -286,14 +297,14 @@ def check_columns(file: TableFile, columns: Columns, header: Iterable[str]) -> N
             continue
         if names.count(name) > 1:
             raise file.error(f"has {names.count(name)} columns {name!r}", "rename all but one")
-        if _looks_like_data(names):
+        if looks_like_data(names):
             problem = f"has no column {name!r}: its first line is not a header ({_shown(names)})"
             raise file.error(problem, file.header)
         problem = f"has no column {name!r}, only {_shown(names) or 'an empty first line'}"
         raise file.error(problem, file.columns.format(what=file.users if what == "user" else what))
 
 
-def _looks_like_data(names: Sequence[str]) -> bool:
+def looks_like_data(names: Sequence[str]) -> bool:
     """Whether a first line is a row: something in it is a number or a time."""
     return any(_is_number(name) or is_iso(name) for name in names)
 

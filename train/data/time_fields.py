@@ -8,6 +8,9 @@ import numpy as np
 from jaxtyping import Float
 
 FORMS = "a number or a time such as 2014-04-07T10:51:09Z"
+DATES = "a date such as 2016-05-09 or 20160509"
+MILLISECONDS = "a number of milliseconds of at most ten days"
+_TEN_DAYS = 864e6
 _DAY_NUMBERS = (19_000_101, 21_001_231)
 _UNITS = (("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9))
 _LATEST = 2.0**33
@@ -32,11 +35,40 @@ def seconds_of_iso(text: str) -> float:
     return moment.timestamp()
 
 
-class TimeColumn:
-    """Reads one column, part by part: all of it numbers, or all of it ISO times, as the first part is."""
+def seconds_of_date(text: str) -> float:
+    """Seconds since 1970 of the beginning of a date, with hyphens or without.
 
-    def __init__(self):
-        self._read: Callable[[str], float] | None = None
+    Raises:
+      ValueError: it is none.
+    """
+    text = text.strip()
+    if len(text) == 8 and text.isascii() and text.isdecimal():
+        return seconds_of_iso(f"{text[:4]}-{text[4:6]}-{text[6:]}")
+    return seconds_of_iso(text)
+
+
+def milliseconds_beside_date(text: str) -> float:
+    """Milliseconds from an instant of a day that another column has.
+
+    Raises:
+      ValueError: it is no number, or so large that it is counted from another start, such as 1970.
+    """
+    value = float(text)
+    if not abs(value) <= _TEN_DAYS:
+        raise ValueError("no time beside a date")
+    return value
+
+
+class TimeColumn:
+    """Reads one column, part by part.
+
+    Args:
+      read: of one field; without it all are numbers, or all are ISO times, as the first is.
+      forms: what the fields may be, for messages.
+    """
+
+    def __init__(self, read: Callable[[str], float] | None = None, forms: str = FORMS):
+        self._read, self.forms = read, forms
 
     def read(self, fields: Sequence[str]) -> Float[np.ndarray, " n"]:
         """The values of a part.

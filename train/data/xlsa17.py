@@ -14,12 +14,14 @@ from typing import Any
 
 import h5py
 import numpy as np
-import scipy.io
 from jaxtyping import Float, Int
 
 from train import npz_files
+from train.data.hdf5_files import Hdf5File, open_hdf5
+from train.data.mat_files import read_mat
 from train.data.zero_shot import ATTRIBUTES, ZeroShotData, check
-from train.errors import UserError
+from train.errors import UserError, first_line
+from train.inflation import TooLargeError
 
 FEATURES_FILE, SPLITS_FILE = "res101.mat", "att_splits.mat"
 ROWS = {"trainval": "trainval_loc", "test_seen": "test_seen_loc", "test_unseen": "test_unseen_loc"}
@@ -214,21 +216,22 @@ def _read_mat(path: pathlib.Path, keys: Sequence[str]) -> _Fields:
     _require_file(path)
     with _read_errors(path, "the MATLAB file"):
         if h5py.is_hdf5(path):  # version 7.3, whose axes HDF5 shows in reverse
-            with h5py.File(path) as file:
-                return _Fields(path, {key: _hdf5_array(file[key]) for key in keys if key in file}, first=1)
-        found = scipy.io.loadmat(path, appendmat=False, variable_names=keys)
-        return _Fields(path, {key: found[key].T for key in keys if key in found}, first=1)
+            with open_hdf5(path) as file:
+                return _Fields(path, {key: _hdf5_array(file, key) for key in keys if key in file}, first=1)
+        found = read_mat(path, keys)
+        return _Fields(path, {key: array.T for key, array in found.items()}, first=1)
 
 
-def _hdf5_array(variable: Any) -> np.ndarray:
+def _hdf5_array(file: Hdf5File, key: str) -> np.ndarray:
     """A cell array's texts, or numbers: matrices in float32, never in float64."""
+    variable = file.item(key)
     if not isinstance(variable, h5py.Dataset):
         return np.empty(0, object)
     kind = variable.attrs.get("MATLAB_class", b"")
     if kind == b"string":  # numbers that refer to a part of the file whose form is not published
         return np.empty(0, object)
     if variable.dtype == h5py.ref_dtype:
-        return np.array([_hdf5_text(variable.file[cell]) for cell in np.ravel(variable[()])])
+        return np.array([_hdf5_text(file.referred(cell)) for cell in np.ravel(variable[()])])
     if kind == b"char":  # a matrix of characters, one text per row
         return np.array([_characters(row) for row in np.atleast_2d(variable[()].T)])
     is_matrix = variable.dtype == np.float64 and min(variable.shape, default=1) > 1
@@ -257,9 +260,11 @@ def _require_file(path: pathlib.Path) -> None:
 def _read_errors(path: pathlib.Path, what: str) -> Iterator[None]:
     try:
         yield
+    except TooLargeError as error:
+        raise _bad_path(path, str(error), error.remedy) from error
     except Exception as error:  # each way in which a file is damaged raises a class of its own
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise _bad_path(path, f"{what} can't be read ({reason})", "get or write the file again") from error
+        problem = f"{what} can't be read ({first_line(error)})"
+        raise _bad_path(path, problem, "get or write the file again") from error
 
 
 def _bad_path(path: Path, problem: str, remedy: str) -> UserError:

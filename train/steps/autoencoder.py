@@ -1,7 +1,7 @@
 """What every Gaussian autoencoder of the family shares: its settings, networks, and use after training."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PyTree, UInt8
 
 from jaxmodels.gwae import Decoder, Encoder
 from jaxmodels.priors import Prior
+from train.bounds import AtLeast, Positive
 from train.steps.image_types import require_bytes
 
 Metrics = dict[str, jax.Array]
@@ -20,13 +21,13 @@ Metrics = dict[str, jax.Array]
 class AutoencoderConfig:
     """Settings of the networks and of their optimiser."""
 
-    latent_dim: int = 64
+    latent_dim: Annotated[int, AtLeast(1)] = 64
     """Number of latent dimensions L."""
-    learning_rate: float = 1e-4
+    learning_rate: Annotated[float, Positive()] = 1e-4
     """Learning rate of encoder, decoder and prior."""
-    warmup_steps: int = 0
+    warmup_steps: Annotated[int, AtLeast(0)] = 0
     """Updates over which learning rates rise from 0; RMSprop's first updates are ten times too long without."""
-    decay_steps: int = 0
+    decay_steps: Annotated[int, AtLeast(0)] = 0
     """Update by which learning rates have fallen to a hundredth along a cosine (0: they stay)."""
     batch_norm: bool = False
     """Batch normalisation in encoder and decoder."""

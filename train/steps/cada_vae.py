@@ -7,7 +7,7 @@ wherever one is needed, as trees of arrays forget theirs.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import flax.struct
 import jax
@@ -25,7 +25,7 @@ from objectives.alignment import (
     self_reconstruction,
 )
 from objectives.elbo import kl_standard_normal
-from train.config import check_choices
+from train.bounds import AtLeast, Must, Positive
 from train.devices import across_devices
 from train.errors import UserError
 from train.steps.amsgrad import amsgrad
@@ -33,6 +33,7 @@ from train.steps.autoencoder import Metrics
 
 IMAGE = "image"
 Batch = Mapping[str, Float[Array, "b _"]]
+HIDDEN = Must(lambda sizes: len(sizes) in (2, 3), "one or two sizes of the encoder and one of the decoder")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,7 @@ class Ramp:
     """Last epoch of weight 0."""
     end: int
     """First epoch of the full weight."""
-    factor: float
+    factor: Annotated[float, AtLeast(0)]
     """The full weight; 0 leaves the term out."""
 
 
@@ -51,11 +52,11 @@ class Ramp:
 class CADAVAEConfig:
     """Settings of CADA-VAE; the defaults are those of the official code, the same for every data set."""
 
-    latent_dim: int = 64
+    latent_dim: Annotated[int, AtLeast(1)] = 64
     """Number of latent dimensions L."""
-    image_hidden: tuple[int, ...] = (1560, 1660)
+    image_hidden: Annotated[tuple[Annotated[int, AtLeast(1)], ...], HIDDEN] = (1560, 1660)
     """Hidden layers for image features: one or two of the encoder, then that of the decoder."""
-    side_hidden: tuple[int, ...] = (1450, 665)
+    side_hidden: Annotated[tuple[Annotated[int, AtLeast(1)], ...], HIDDEN] = (1450, 665)
     """Hidden layers for class side information: one or two of the encoder, then that of the decoder."""
     noise: NoiseLaw = "official"
     """Sampling of latents: one random number per example, scaled by the variance, as in the official code; or one
@@ -70,9 +71,9 @@ class CADAVAEConfig:
     """Weight gamma of the cross alignment; its factor 0 makes DA-VAE."""
     distribution_alignment: Ramp = Ramp(start=6, end=22, factor=8.13)
     """Weight delta of the distribution alignment; its factor 0 makes CA-VAE."""
-    learning_rate: float = 1.5e-4
+    learning_rate: Annotated[float, Positive()] = 1.5e-4
     """Learning rate, for losses that are sums over the batch."""
-    epochs: int = 100
+    epochs: Annotated[int, AtLeast(1)] = 100
     """Epochs of training."""
 
 
@@ -93,26 +94,18 @@ class Weights(NamedTuple):
     delta: Float[Array, ""]
 
 
-def check(config: CADAVAEConfig) -> None:
-    """Raises UserError for settings that no network or schedule can be made of."""
-    check_choices(config)
-    for flag, hidden in (
-        ("--model.image-hidden", config.image_hidden),
-        ("--model.side-hidden", config.side_hidden),
-    ):
-        if len(hidden) not in (2, 3) or min(hidden) < 1:
-            remedy = "give one or two of the encoder and one of the decoder, e.g. 1560 1660"
-            raise UserError(flag, hidden, "are not the sizes of hidden layers", remedy)
-    for flag, weight in (
-        ("--model.kl", config.kl),
-        ("--model.cross-alignment", config.cross_alignment),
-        ("--model.distribution-alignment", config.distribution_alignment),
+def check(config: CADAVAEConfig, flag: str = "--model") -> None:
+    """Raises UserError for a weight that does not rise; `flag` is what the settings begin with."""
+    for name, weight in (
+        ("kl", config.kl),
+        ("cross-alignment", config.cross_alignment),
+        ("distribution-alignment", config.distribution_alignment),
     ):
         if weight.end <= weight.start:
             remedy = f"give at least {weight.start + 1}"
-            raise UserError(f"{flag}.end", weight.end, f"is not behind the start {weight.start}", remedy)
-        if not 0 <= weight.factor < float("inf"):
-            raise UserError(f"{flag}.factor", weight.factor, "is no weight", "give 0 to leave the term out")
+            raise UserError(
+                f"{flag}.{name}.end", weight.end, f"is not behind the start {weight.start}", remedy
+            )
 
 
 def encoder(config: CADAVAEConfig, modality: str) -> Encoder:

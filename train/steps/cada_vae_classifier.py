@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import flax.struct
 import jax
@@ -11,6 +11,7 @@ import optax
 from jaxtyping import Array, Float, Int, PyTree
 
 from jaxmodels.cada_vae import Classifier
+from train.bounds import AtLeast, Positive
 from train.steps.autoencoder import Metrics
 
 
@@ -18,9 +19,9 @@ from train.steps.autoencoder import Metrics
 class ClassifierConfig:
     """Settings of the latent classifier's optimiser; the defaults are those of the official code."""
 
-    learning_rate: float = 1e-3
+    learning_rate: Annotated[float, Positive()] = 1e-3
     """Learning rate of Adam."""
-    batch_size: int = 32
+    batch_size: Annotated[int, AtLeast(1)] = 32
     """Latents per update."""
 
 

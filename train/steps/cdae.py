@@ -5,7 +5,7 @@ M4 (sigmoid, ce).
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import flax.struct
 import jax
@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from jaxmodels.cdae import CDAE, Corruption, HiddenActivation, corrupt
 from objectives.pointwise import PointwiseLoss, pointwise
-from train.config import check_choices
+from train.bounds import AtLeast, Positive
 from train.devices import across_devices
 from train.errors import UserError
 from train.item_shards import columns, top_k
@@ -30,7 +30,7 @@ ACCUMULATOR = 1e-4
 class CDAEConfig:
     """Settings of the network, its loss and its optimiser; the defaults are variant M4."""
 
-    latent_dim: int = 50
+    latent_dim: Annotated[int, AtLeast(1)] = 50
     """Number of hidden units K."""
     hidden: HiddenActivation = "sigmoid"
     """Activation h of the hidden layer."""
@@ -45,11 +45,11 @@ class CDAEConfig:
     """A vector of weights per user."""
     corruption: Corruption = "mask"
     """Dropping clicks, or adding normal noise to all items."""
-    corruption_amount: float = 0.5
+    corruption_amount: Annotated[float, AtLeast(0)] = 0.5
     """Probability of a click to be dropped, or standard deviation of the noise."""
-    negatives: int = 5
+    negatives: Annotated[int, AtLeast(0)] = 5
     """Sampled items without a click per click; 0: all items, without sampling. If pairwise: per user."""
-    l2: float = 0.01
+    l2: Annotated[float, AtLeast(0)] = 0.01
     """Weight lambda of half a sum of squares, by which the mean loss of a user is regularised."""
     l2_form: L2Form = field(default="used-rows", metadata={"before": "all"})
     """What is squared: the rows that a user's update uses, each as often as it does, as in the official code; or all
@@ -57,9 +57,9 @@ class CDAEConfig:
     decays at every update, and few of them are on a user of its item."""
     optimiser: Literal["adam", "adagrad"] = "adam"
     """AdaGrad as in the official code, or Adam as for CDAE in the paper of Mult-VAE."""
-    learning_rate: float = 1e-3
+    learning_rate: Annotated[float, Positive()] = 1e-3
     """Learning rate; the official code has 0.1 for AdaGrad on one user at a time."""
-    adagrad_beta: float = 1.0
+    adagrad_beta: Annotated[float, AtLeast(0)] = 1.0
     """What AdaGrad adds to the root of its accumulator; far from 0 it damps most steps, as in the published runs."""
 
 
@@ -79,26 +79,14 @@ class Noise(NamedTuple):
     negatives: Float[Array, "b items"]
 
 
-def check(config: CDAEConfig) -> None:
-    """Raises UserError for settings that no network or loss can be made of."""
-    check_choices(config)
-    if config.latent_dim < 1:
-        raise UserError("--model.latent-dim", config.latent_dim, "is no size", "give at least 1")
-    largest = 1 if config.corruption == "mask" else float("inf")
-    if not 0 <= config.corruption_amount <= largest:
-        remedy = "give 0 for none" if config.corruption == "gaussian" else "give a probability"
-        raise UserError("--model.corruption-amount", config.corruption_amount, "is out of range", remedy)
-    if config.negatives < 0 or (config.pairwise and not config.negatives):
-        remedy = "give at least 1 for pairs" if config.pairwise else "give 0 for all items"
-        raise UserError("--model.negatives", config.negatives, "are too few", remedy)
-    for name in ("l2", "adagrad_beta"):
-        value = getattr(config, name)
-        if not 0 <= value < float("inf"):
-            raise UserError(
-                f"--model.{name.replace('_', '-')}", value, "is negative or infinite", "give e.g. 0"
-            )
-    if not 0 < config.learning_rate < float("inf"):
-        raise UserError("--model.learning-rate", config.learning_rate, "is no step size", "give e.g. 1e-3")
+def check(config: CDAEConfig, flag: str = "--model") -> None:
+    """Raises UserError for settings that don't fit together; `flag` is what they begin with."""
+    if config.corruption == "mask" and config.corruption_amount > 1:
+        problem = "must be at most 1, the probability of a click to be dropped"
+        raise UserError(f"{flag}.corruption-amount", config.corruption_amount, problem, "give e.g. 0.5")
+    if config.pairwise and not config.negatives:
+        problem = "must be at least 1 with pairs"
+        raise UserError(f"{flag}.negatives", 0, problem, f"give e.g. 5, or {flag}.no-pairwise")
 
 
 def network(config: CDAEConfig, users: int, items: int) -> CDAE:

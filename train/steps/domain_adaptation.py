@@ -7,7 +7,7 @@ target; and the mutual information of the two is lowered through the first. The 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import flax.struct
 import jax
@@ -20,6 +20,7 @@ from jaxmodels.critics import MLP, ConditionalGaussian
 from jaxmodels.domain_features import DomainFeatures
 from objectives.mutual_information import upper
 from objectives.mutual_information.conditional import gaussian_learning_loss
+from train.bounds import AtLeast, NonEmpty, Positive, Within
 from train.steps.image_types import require_floats
 
 Metrics = dict[str, jax.Array]
@@ -31,26 +32,26 @@ CLASSES, BYTES = 10, 255.0
 class AdaptationConfig:
     """Settings of domain adaptation; the defaults are those of the official code."""
 
-    channels: tuple[int, ...] = (96, 192, 192)
+    channels: Annotated[tuple[Annotated[int, AtLeast(1)], ...], NonEmpty()] = (96, 192, 192)
     """Channels of each block of convolutions, in both networks; the last are the features."""
-    convolutions: int = 3
+    convolutions: Annotated[int, AtLeast(1)] = 3
     """Convolutions of a block."""
-    dropout: float = 0.5
+    dropout: Annotated[float, Within(0, 1, "[)")] = 0.5
     """Share of what is dropped between blocks."""
-    noise: float = 1.0
+    noise: Annotated[float, AtLeast(0)] = 1.0
     """Standard deviation of the noise that is added there."""
-    domain_hidden: int = 128
+    domain_hidden: Annotated[int, AtLeast(1)] = 128
     """Hidden units of the classifier of domains."""
-    weight: float = 0.1
+    weight: Annotated[float, AtLeast(0)] = 0.1
     """Weight of the estimate."""
     likelihood: Literal["official", "gaussian"] = "official"
     """What q learns: the official code leaves the log-variance out of the log-likelihood, which then goes to the
     edge of its range; `gaussian` is the paper's."""
-    learning_rate: float = 1e-3
+    learning_rate: Annotated[float, Positive()] = 1e-3
     """Of Adam, for every network."""
-    steps: int = 15_000
+    steps: Annotated[int, AtLeast(1)] = 15_000
     """Updates."""
-    batch_size: int = 64
+    batch_size: Annotated[int, AtLeast(2)] = 64
     """Images of either domain in an update."""
 
 

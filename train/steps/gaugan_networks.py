@@ -1,7 +1,7 @@
 """The settings of GauGAN and DAGAN, and the networks that they describe."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +18,12 @@ from jaxmodels.patch_gan import MultiScaleDiscriminator, PatchDiscriminator
 from jaxmodels.pix2pixhd import Pix2PixHDGenerator
 from jaxmodels.spade import SPADEGenerator, SPADENorm, Style, Upsampling, latent_grid
 from objectives.adversarial import GANLoss
-from train.config import check_choices
+from train.bounds import AtLeast, Must, Positive, Within
 from train.errors import UserError
 from train.layout import Layout
+
+ODD = Must(lambda size: size > 0 and size % 2 == 1, "odd and above 0")
+POWER_OF_TWO = Must(lambda side: side >= 8 and side & (side - 1) == 0, "a power of two from 8 on")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,37 +32,37 @@ class GauGANConfig:
 
     generator: Literal["spade", "dagan", "pix2pixhd"] = "spade"
     """`dagan` is SPADE with two attentions; `pix2pixhd` is the baseline that sees the layout as an image."""
-    width: int = 64
+    width: Annotated[int, AtLeast(1)] = 64
     """Channels of the generator's last block (ngf), and of the encoder's first."""
     upsampling: Upsampling = "normal"
     """5, 6 or 7 doublings of the size (normal, more, most)."""
     norm: SPADENorm = "syncbatch"
     """Normalisation inside SPADE; `batch` and `syncbatch` are one, over the global batch."""
-    kernel: int = 3
+    kernel: Annotated[int, ODD] = 3
     """Kernel size of SPADE's convolutions, odd."""
-    hidden: int = 128
+    hidden: Annotated[int, AtLeast(1)] = 128
     """Channels between the layout and SPADE's gamma and beta."""
     spectral: bool = True
     """Spectral norm in the generator."""
-    attention_scales: int = 1
+    attention_scales: Annotated[int, Within(1, 5)] = 1
     """Earlier scales that DAGAN's channel attention sees: 1 in the code; more as the paper draws it."""
     attention_kernel: Literal[3, 7] = 3
     """Kernel of DAGAN's spatial attention."""
     vae: bool = False
     """The generator starts from a style z that an encoder finds in an image."""
-    latent_dim: int = 256
+    latent_dim: Annotated[int, AtLeast(1)] = 256
     """Number of style dimensions."""
-    encoder_size: int = 256
+    encoder_size: Annotated[int, POWER_OF_TWO] = 256
     """Side in pixels that the encoder sees images at; a power of two. The official one needs 256."""
     encoder_norm: ImageNorm = "instance"
     """Normalisation in the encoder; the official one takes the mean colours out."""
     encoder_spectral: bool = True
     """Spectral norm there."""
-    discriminator_width: int = 64
+    discriminator_width: Annotated[int, AtLeast(1)] = 64
     """Channels of the discriminator's first stage (ndf)."""
-    discriminators: int = 2
+    discriminators: Annotated[int, AtLeast(1)] = 2
     """Scales at which images are judged."""
-    discriminator_layers: int = 4
+    discriminator_layers: Annotated[int, AtLeast(1)] = 4
     """Stages of each, the logits not counted."""
     discriminator_norm: ImageNorm = "instance"
     """Normalisation of the discriminator's inner stages."""
@@ -67,33 +70,33 @@ class GauGANConfig:
     """Spectral norm there."""
     gan: GANLoss = "hinge"
     """Adversarial loss of both players."""
-    coef_features: float = 10.0
+    coef_features: Annotated[float, AtLeast(0)] = 10.0
     """Weight of feature matching."""
-    coef_vgg: float = 10.0
+    coef_vgg: Annotated[float, AtLeast(0)] = 10.0
     """Weight of the perceptual loss, which needs `vgg_weights`."""
     vgg_weights: str = ""
     """File with ImageNet weights of VGG19 (.npz, .safetensors, .pth); without one there is no perceptual loss."""
-    coef_kl: float = 0.05
+    coef_kl: Annotated[float, AtLeast(0)] = 0.05
     """Weight of the KL term of the styles, which is summed over the whole batch. The official runs sum over the part of
     the batch on one of their eight GPUs: with their batch on one mesh, an eighth of it is the same weight."""
-    r1: float = 0.0
+    r1: Annotated[float, AtLeast(0)] = 0.0
     """Weight of the R1 penalty, at real images."""
-    gradient_penalty: float = 0.0
+    gradient_penalty: Annotated[float, AtLeast(0)] = 0.0
     """Weight of the one-centred gradient penalty between real and generated images."""
-    learning_rate: float = 2e-4
+    learning_rate: Annotated[float, Positive()] = 2e-4
     """Adam's rate: half of it for the generator and twice for the discriminator with `ttur`."""
     ttur: bool = True
     """Two time scales with Adam's betas (0, 0.9); else (0.5, 0.999) and one rate."""
-    discriminator_steps: int = 1
+    discriminator_steps: Annotated[int, AtLeast(1)] = 1
     """The generator learns in every so-manieth update; its losses are logged in all of them, at the cost of a forward
     pass, and its gradient norm as 0 where it rests."""
-    epochs: int = 50
+    epochs: Annotated[int, AtLeast(0)] = 50
     """Epochs at the full learning rate."""
-    decay_epochs: int = 0
+    decay_epochs: Annotated[int, AtLeast(0)] = 0
     """Epochs after those in which it falls to 0."""
     init: ImageInit = "xavier"
     """Initialisation of kernels."""
-    gain: float = 0.02
+    gain: Annotated[float, Positive()] = 0.02
     """Its gain, or standard deviation; also the standard deviation, around 1, of the scales of batch norm."""
     augment: tuple[Augmentation, ...] = ()
     """Differentiable augmentation of what the discriminator sees, for small sets."""
@@ -196,26 +199,14 @@ def _variable(name: str, numbers: jax.Array, config: GauGANConfig) -> jax.Array:
 
 
 def check(config: GauGANConfig, layout: Layout) -> None:
-    """Raises UserError for settings that no network can be made of, or that don't fit the images."""
-    check_choices(config)
-    for name, least in (
-        ("width", 2 if config.upsampling == "most" else 1),
-        ("hidden", 1),
-        ("latent_dim", 1),
-        ("discriminator_width", 1),
-        ("discriminators", 1),
-        ("discriminator_layers", 1),
-        ("discriminator_steps", 1),
-        ("attention_scales", 1),
-    ):
-        if getattr(config, name) < least:
-            raise UserError(_flag(name), getattr(config, name), "is too small", f"give at least {least}")
-    _check_numbers(config)
-    if config.kernel % 2 == 0 or config.kernel < 1:
-        raise UserError(_flag("kernel"), config.kernel, "is no odd size", "give 1, 3 or 5")
-    size = config.encoder_size
-    if config.vae and (size < 8 or size & (size - 1)):
-        raise UserError(_flag("encoder_size"), size, "is no power of two of at least 8", "give 256, or 64")
+    """Raises UserError for settings that don't fit together, or don't fit the images."""
+    most = config.upsampling == "most"
+    if most and config.width < 2:
+        problem = "must be at least 2 with the upsampling `most`"
+        raise UserError("--model.width", config.width, problem, "give 2 or more")
+    if not most and config.attention_scales > 4:
+        problem = "must be at most 4, or 5 with the upsampling `most`"
+        raise UserError("--model.attention-scales", config.attention_scales, problem, "give 4 or fewer")
     if config.generator == "pix2pixhd":
         _check_pix2pixhd(config, layout)
         return
@@ -223,39 +214,12 @@ def check(config: GauGANConfig, layout: Layout) -> None:
         latent_grid(layout.height, layout.width, config.upsampling)
     except ValueError as error:
         remedy = "change --data.crop-size or --data.aspect-ratio, or take fewer doublings"
-        raise UserError(_flag("upsampling"), config.upsampling, f"does not fit: {error}", remedy) from error
-
-
-def _check_numbers(config: GauGANConfig) -> None:
-    if not 0 < config.learning_rate < float("inf"):
-        raise UserError(_flag("learning_rate"), config.learning_rate, "is no rate", "give e.g. 2e-4")
-    weights = (
-        "coef_features",
-        "coef_vgg",
-        "coef_kl",
-        "r1",
-        "gradient_penalty",
-        "decay_epochs",
-    )
-    for name in weights:
-        if not 0 <= getattr(config, name) < float("inf"):
-            raise UserError(
-                _flag(name), getattr(config, name), "is negative or not finite", "give 0 for none"
-            )
-    scales = 5 if config.upsampling == "most" else 4
-    if config.attention_scales > scales:
-        raise UserError(
-            _flag("attention_scales"), config.attention_scales, "is too large", f"give at most {scales}"
-        )
+        raise UserError("--model.upsampling", config.upsampling, f"does not fit: {error}", remedy) from error
 
 
 def _check_pix2pixhd(config: GauGANConfig, layout: Layout) -> None:
     if config.vae:
-        raise UserError(_flag("vae"), True, "pix2pixHD has no style", "take the generator spade or dagan")
+        raise UserError("--model.vae", True, "pix2pixHD has no style", "take the generator spade or dagan")
     if layout.height % 16 or layout.width % 16 or min(layout.height, layout.width) < 32:
         size = f"{layout.height} x {layout.width}"
         raise UserError("--data.crop-size", size, "is no multiple of 16 from 32 on", "change the size")
-
-
-def _flag(name: str) -> str:
-    return f"--model.{name.replace('_', '-')}"

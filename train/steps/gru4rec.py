@@ -7,7 +7,7 @@ that was left by the step before is a constant.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import flax.struct
 import jax
@@ -18,9 +18,8 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from jaxmodels.gru4rec import Cell, Embedding, GRU4Rec, Hidden, init_tables, input_table, zero_hidden
 from objectives import ranking
 from objectives.ranking import Reduction
-from train.config import check_choices
+from train.bounds import AtLeast, Must, NonEmpty, Positive, Within
 from train.devices import across_devices
-from train.errors import UserError
 from train.steps.sparse_adagrad import Adagrad, adagrad_rows, adagrad_tree, init_adagrad
 
 Loss = Literal["cross-entropy", "bpr-max", "top1-max", "bpr", "top1"]
@@ -28,20 +27,31 @@ Batch = Mapping[str, Array]
 Metrics = dict[str, Float[Array, ""]]
 
 
+def _is_activation(name: str) -> bool:
+    try:
+        ranking.activation_parameters(name)
+    except ValueError:
+        return False
+    return True
+
+
+ACTIVATION = Must(_is_activation, f"one of {ranking.ACTIVATIONS}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class GRU4RecConfig:
     """The network; the defaults are those of the published settings of RSC15."""
 
-    layers: tuple[int, ...] = (100,)
+    layers: Annotated[tuple[Annotated[int, AtLeast(1)], ...], NonEmpty()] = (100,)
     """Units of each GRU layer."""
     cell: Cell = "original"
     """The cell of the original code, or that of its author's PyTorch port, torch.nn.GRUCell."""
     embedding: Embedding = "shared"
     """What an item is to the first layer: a row of its input weights (none), an embedding of its own (separate), or
     its row of the output weights (shared)."""
-    embedding_dim: int = 100
+    embedding_dim: Annotated[int, AtLeast(1)] = 100
     """Width of separate embeddings."""
-    init_sigma: float = 0.0
+    init_sigma: Annotated[float, AtLeast(0)] = 0.0
     """Initial weights are uniform in (-s, s) with this s; 0: s = sqrt(6 / (rows + columns)) of each block."""
 
 
@@ -53,27 +63,27 @@ class RankingConfig:
     """Which ranking loss."""
     reduction: Reduction = "coded"
     """bpr, top1: over the columns as in the official code, or the mean over negatives of the papers."""
-    activation: str = "linear"
+    activation: Annotated[str, ACTIVATION] = "linear"
     """Of the scores: linear, relu, tanh, leaky-A, elu-A, selu-L-A. With cross-entropy the softmax follows."""
-    score_regularisation: float = 0.0
+    score_regularisation: Annotated[float, AtLeast(0)] = 0.0
     """bpr-max: weight of the squared scores of the negatives (bpreg)."""
-    label_smoothing: float = 0.0
+    label_smoothing: Annotated[float, Within(0, 1, "[)")] = 0.0
     """cross-entropy: share of the target that goes to the other columns."""
-    log_q: float = 1.0
+    log_q: Annotated[float, AtLeast(0)] = 1.0
     """Strength of the correction of scores by the log popularity of the columns, while training (logq)."""
-    samples: int = 2048
+    samples: Annotated[int, AtLeast(0)] = 2048
     """Additional negatives of each update."""
-    sample_alpha: float = 0.75
+    sample_alpha: Annotated[float, AtLeast(0)] = 0.75
     """They are drawn by the training support to this power: 0 uniformly, 1 by popularity."""
-    dropout_embed: float = 0.1
+    dropout_embed: Annotated[float, Within(0, 1, "[)")] = 0.1
     """Share of the input embedding that is dropped."""
-    dropout_hidden: float = 0.0
+    dropout_hidden: Annotated[float, Within(0, 1, "[)")] = 0.0
     """Share of every state that is dropped, also from what is carried to the next step."""
-    learning_rate: float = 0.1
+    learning_rate: Annotated[float, Positive()] = 0.1
     """Of Adagrad."""
-    momentum: float = 0.0
+    momentum: Annotated[float, Within(0, 1, "[)")] = 0.0
     """Of its steps."""
-    epochs: int = 10
+    epochs: Annotated[int, AtLeast(1)] = 10
     """Passes over the training sessions, or the most that validation may choose."""
 
 
@@ -85,42 +95,6 @@ class GRU4RecState(flax.struct.PyTreeNode):
     optimiser: PyTree
     hidden: Hidden
     key: jax.Array
-
-
-def check(network: GRU4RecConfig, objective: RankingConfig, flag: str) -> None:
-    """Raises UserError for settings that nothing can be trained with; `flag` is the objective's, like "--xe"."""
-    check_choices(network)
-    check_choices(objective, flag)
-    sizes = [
-        ("--model.layers", min(network.layers, default=0)),
-        ("--model.embedding-dim", network.embedding_dim),
-    ]
-    sizes += [(f"{flag}.epochs", objective.epochs), (f"{flag}.samples", objective.samples + 1)]
-    for name, size in sizes:
-        if size < 1:
-            raise UserError(name, size, "is too small", "give a larger one")
-    if not 0 <= network.init_sigma < float("inf"):
-        remedy = "give a number of at least 0"
-        raise UserError("--model.init-sigma", network.init_sigma, "is no bound of weights", remedy)
-    for name in ("dropout_embed", "dropout_hidden", "momentum", "label_smoothing"):
-        value = getattr(objective, name)
-        if not 0 <= value < 1:
-            raise UserError(_flag(flag, name), value, "is not in [0, 1)", "give 0 for none")
-    for name in ("score_regularisation", "log_q", "sample_alpha"):
-        value = getattr(objective, name)
-        if not 0 <= value < float("inf"):
-            raise UserError(_flag(flag, name), value, "is no weight", "give a number of at least 0")
-    if not 0 < objective.learning_rate < float("inf"):
-        raise UserError(f"{flag}.learning-rate", objective.learning_rate, "is not positive", "give e.g. 0.1")
-    try:
-        ranking.activation_parameters(objective.activation)
-    except ValueError as error:
-        remedy = f"choose {ranking.ACTIVATIONS}"
-        raise UserError(f"{flag}.activation", objective.activation, "is unknown", remedy) from error
-
-
-def _flag(flag: str, name: str) -> str:
-    return f"{flag}.{name.replace('_', '-')}"
 
 
 def network(config: GRU4RecConfig, objective: RankingConfig) -> GRU4Rec:

@@ -5,7 +5,7 @@ information bottleneck", ICLR 2017. The estimate of I(x; z) that is lowered has 
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import flax.struct
 import jax
@@ -19,13 +19,15 @@ from jaxmodels.critics import ConditionalGaussian
 from jaxmodels.vae import reparameterise
 from objectives.mutual_information import upper
 from objectives.mutual_information.conditional import gaussian_learning_loss
+from train.bounds import AtLeast, Positive
 from train.steps.image_types import require_floats
 
 Metrics = dict[str, jax.Array]
 Penalty = Literal["none", "vub", "club", "club-sampled", "vclub", "vclub-sampled"]
 LEARNED = ("vclub", "vclub-sampled")
 """Estimates with a learned q(z|x); the others have the encoder's own p(z|x)."""
-PENALTIES: dict[str, Penalty] = {
+PenaltyName = Literal["plain", "VUB", "CLUB", "CLUB-S", "vCLUB", "vCLUB-S"]
+PENALTIES: dict[PenaltyName, Penalty] = {
     "plain": "none",
     "VUB": "vub",
     "CLUB": "club",
@@ -41,28 +43,28 @@ information bottleneck."""
 class BottleneckConfig:
     """Settings of the information bottleneck; the defaults are those of the official code."""
 
-    latent_dim: int = 256
+    latent_dim: Annotated[int, AtLeast(1)] = 256
     """Dimensions of z."""
-    hidden: tuple[int, ...] = (1024, 1024)
+    hidden: tuple[Annotated[int, AtLeast(1)], ...] = (1024, 1024)
     """Hidden layers of the encoder."""
-    q_hidden: tuple[int, ...] = (256,)
+    q_hidden: tuple[Annotated[int, AtLeast(1)], ...] = (256,)
     """Hidden layers of the mean and of the log-variance of a learned q(z|x)."""
-    q_noise: float = 0.3
+    q_noise: Annotated[float, AtLeast(0)] = 0.3
     """Standard deviation of the noise on the images that a learned q(z|x) sees."""
-    beta: float = 1e-3
+    beta: Annotated[float, AtLeast(0)] = 1e-3
     """Weight of the estimate."""
     scale: Literal["official", "paper"] = "official"
     """CLUB estimates as the official code computes them, without the half of the log-density: twice the paper's."""
-    learning_rate: float = 1e-4
+    learning_rate: Annotated[float, Positive()] = 1e-4
     """Of Adam."""
-    decay: float = 0.99
+    decay: Annotated[float, Positive()] = 0.99
     """Factor of the learning rate every `decay_epochs`."""
-    decay_epochs: float = 2.0
+    decay_epochs: Annotated[float, Positive()] = 2.0
     """Epochs between two decays. As in the official code an update of q counts as well, so that with a learned q
     they come twice as often."""
-    epochs: int = 200
+    epochs: Annotated[int, AtLeast(1)] = 200
     """Passes through the training images."""
-    batch_size: int = 200
+    batch_size: Annotated[int, AtLeast(2)] = 200
     """Images of an update."""
 
 

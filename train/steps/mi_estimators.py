@@ -5,9 +5,10 @@ Cheng et al., "CLUB", ICML 2020 (`club_study`) and Poole et al., "On Variational
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from jaxmodels.critics import Initialisation
+from train.bounds import AtLeast, Positive
 
 Network = Literal["separable", "concatenated"]
 CriticBound = Literal["nwj", "tuba", "infonce", "js", "smile", "mine", "dv-sampled", "interpolated"]
@@ -105,14 +106,14 @@ def side(estimator: Estimator) -> str:
 class CLUBStudy:
     """Settings of the toy study of CLUB."""
 
-    hidden_size: int = 15
+    hidden_size: Annotated[int, AtLeast(2)] = 15
     """Hidden units of a critic; the two networks of q(y|x) have half as many each, rounded down. The published small
     bias of CLUB belongs to this size: q under-fits."""
-    learning_rate: float = 0.005
+    learning_rate: Annotated[float, Positive()] = 0.005
     """Of Adam."""
-    wide_hidden_size: int = 256
+    wide_hidden_size: Annotated[int, AtLeast(2)] = 256
     """Hidden size of the wide q, which fits."""
-    wide_learning_rate: float = 1e-3
+    wide_learning_rate: Annotated[float, Positive()] = 1e-3
     """Of Adam, for the wide q."""
 
 
@@ -122,13 +123,13 @@ class PooleStudy:
 
     network: Network = "concatenated"
     """The critic: one network of [x, y], or the product of two embeddings."""
-    hidden: tuple[int, ...] = (256, 256)
+    hidden: tuple[Annotated[int, AtLeast(1)], ...] = (256, 256)
     """Hidden layers of a critic."""
-    embedding: int = 32
+    embedding: Annotated[int, AtLeast(1)] = 32
     """Width of the embeddings of a separable critic."""
-    baseline: tuple[int, ...] = (512, 512)
+    baseline: tuple[Annotated[int, AtLeast(1)], ...] = (512, 512)
     """Hidden layers of the learned log-baseline of TUBA and I_alpha."""
-    learning_rate: float = 5e-4
+    learning_rate: Annotated[float, Positive()] = 5e-4
     """Of Adam."""
 
 

@@ -8,8 +8,9 @@ of the same two standard normal numbers, with an angle that is learned:
 so that x and y are standard normal with correlation sin(2a), and everything that is estimated is known.
 """
 
+import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import flax.struct
 import jax
@@ -20,6 +21,7 @@ from jaxtyping import Array, Float, PyTree
 from jaxmodels.critics import ConditionalGaussian
 from objectives.mutual_information import upper
 from objectives.mutual_information.conditional import gaussian_learning_loss, gaussian_scores
+from train.bounds import AtLeast, Positive, Within
 
 Metrics = dict[str, jax.Array]
 Estimate = Literal["club", "club-sampled", "leave-one-out", "club-known"]
@@ -29,19 +31,19 @@ Estimate = Literal["club", "club-sampled", "leave-one-out", "club-known"]
 class MixingConfig:
     """Settings of the notebook."""
 
-    dim: int = 2
+    dim: Annotated[int, AtLeast(1)] = 2
     """Dimensions of x and of y."""
-    angle: float = 0.55
+    angle: Annotated[float, Within(0, math.pi / 4, "[)")] = 0.55
     """Where the angles begin: 1.58 nats in two dimensions."""
-    hidden_size: int = 5
+    hidden_size: Annotated[int, AtLeast(2)] = 5
     """Hidden units; the mean and the log-variance of q(y|x) have half as many each, rounded down."""
-    learning_rate: float = 1e-4
+    learning_rate: Annotated[float, Positive()] = 1e-4
     """Of Adam, for the angles and for q."""
-    q_steps: int = 5
+    q_steps: Annotated[int, AtLeast(1)] = 5
     """Updates of q after each of the angles, on fresh pairs."""
-    batch_size: int = 100
+    batch_size: Annotated[int, AtLeast(2)] = 100
     """Pairs of every update."""
-    steps: int = 5000
+    steps: Annotated[int, AtLeast(1)] = 5000
     """Updates of the angles."""
 
 

@@ -4,7 +4,7 @@ Where the items are divided over devices, rows and parameters may be padded: `it
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import flax.struct
 import jax
@@ -16,9 +16,8 @@ from jaxmodels.mult_vae import Decoder, DeterministicEncoder, Encoder, dropout, 
 from jaxmodels.vae import reparameterise
 from objectives.elbo import kl_standard_normal
 from objectives.likelihood import gaussian, logistic, multinomial
-from train.config import check_choices
+from train.bounds import AtLeast, Positive, Within
 from train.devices import across_devices
-from train.errors import UserError
 from train.item_shards import log_normaliser
 from train.steps.autoencoder import Metrics
 
@@ -34,26 +33,32 @@ class MultVAEConfig:
     kind: Literal["vae", "dae"] = "vae"
     """Mult-VAE, or Mult-DAE: a deterministic code behind tanh, and no KL term. The official Mult-DAE has no hidden
     layers and l2 = 2e-5."""
-    latent_dim: int = 200
+    latent_dim: Annotated[int, AtLeast(1)] = 200
     """Number of latent dimensions K."""
-    hidden: tuple[int, ...] = (600,)
+    hidden: tuple[Annotated[int, AtLeast(1)], ...] = (600,)
     """Hidden layers of the encoder; the decoder's are the same in reverse order."""
     likelihood: Likelihood = "multinomial"
     """Likelihood of a user's clicks given the logits."""
-    confidence: tuple[float, float] = (5.0, 1.0)
+    confidence: tuple[Annotated[float, Positive()], Annotated[float, Positive()]] = (5.0, 1.0)
     """Weights of clicks and of all other items in the Gaussian likelihood."""
-    keep: float = 0.5
+    keep: Annotated[float, Within(0, 1, "(]")] = 0.5
     """Probability with which an item of the input is kept in training; the rest is dropped."""
-    beta: float = 0.2
+    beta: Annotated[float, AtLeast(0)] = 0.2
     """Largest weight of the KL term; below 1 the VAE is partially regularised (PR)."""
-    anneal_steps: int = 200_000
+    anneal_steps: Annotated[int, AtLeast(0)] = 200_000
     """Updates in which beta would rise linearly from 0 to 1; it stops at its largest value. 0: so many that it gets
     there after 85 % of all updates, as it does in the published run; `anneal_steps` says how many. 1: no annealing
     but in the first update."""
-    l2: float = 0.0
+    l2: Annotated[float, AtLeast(0)] = 0.0
     """Weight of the sum of squares of all weight matrices. It is a term of the loss, not decoupled weight decay."""
-    learning_rate: float = 1e-3
+    learning_rate: Annotated[float, Positive()] = 1e-3
     """Learning rate of Adam."""
+
+    @property
+    def architecture(self) -> str:
+        """I-600-200-600-I, as the paper writes it."""
+        sizes = map(str, (*self.hidden, self.latent_dim, *self.hidden[::-1]))
+        return f"I-{'-'.join(sizes)}-I"
 
 
 class MultVAEState(flax.struct.PyTreeNode):
@@ -70,29 +75,6 @@ class Noise(NamedTuple):
 
     kept: Bool[Array, "b items"]
     eps: Float[Array, "b l"]
-
-
-def check(config: MultVAEConfig) -> None:
-    """Raises UserError for settings that no network or loss can be made of."""
-    check_choices(config)
-    if config.latent_dim < 1:
-        raise UserError("--model.latent-dim", config.latent_dim, "is no size", "give at least 1")
-    if min(config.hidden, default=1) < 1:
-        raise UserError(
-            "--model.hidden", config.hidden, "are no sizes of layers", "give e.g. 600, or nothing"
-        )
-    if not 0 < config.keep <= 1:
-        raise UserError("--model.keep", config.keep, "is not in (0, 1]", "give 1 to drop nothing")
-    if min(config.confidence) <= 0:
-        raise UserError("--model.confidence", config.confidence, "are no weights", "give e.g. 5 1")
-    for name in ("beta", "anneal_steps", "l2"):
-        value = getattr(config, name)
-        if not 0 <= value < float("inf"):
-            raise UserError(
-                f"--model.{name.replace('_', '-')}", value, "is negative or infinite", "give e.g. 0"
-            )
-    if not 0 < config.learning_rate < float("inf"):
-        raise UserError("--model.learning-rate", config.learning_rate, "is no step size", "give e.g. 1e-3")
 
 
 def anneal_steps(config: MultVAEConfig, updates: int) -> int:

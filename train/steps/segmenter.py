@@ -6,7 +6,7 @@ set, this one says how much of a layout a generated image shows; its score on he
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import flax.struct
 import jax
@@ -15,32 +15,34 @@ import optax
 from jaxtyping import Array, Float, Int, Num, PyTree
 
 from jaxmodels.unet import UNet
+from train.bounds import AtLeast, Must, NonEmpty, Positive
 from train.steps.image_types import require_floats
 
 Metrics = dict[str, jax.Array]
+MULTIPLE_OF_4 = Must(lambda width: width > 0 and width % 4 == 0, "a multiple of 4")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SegmenterConfig:
     """Settings of the segmenter."""
 
-    widths: tuple[int, ...] = (16, 32, 64, 64)
+    widths: Annotated[tuple[Annotated[int, MULTIPLE_OF_4], ...], NonEmpty()] = (16, 32, 64, 64)
     """Channels of each level of the U-Net, from the top down."""
-    convolutions: int = 1
+    convolutions: Annotated[int, AtLeast(1)] = 1
     """3 x 3 convolutions of each level, down and up."""
-    patch: int = 2
+    patch: Annotated[int, AtLeast(1)] = 2
     """Side of the squares of pixels that are one position of the top level; 1 is the published U-Net."""
-    learning_rate: float = 1e-2
+    learning_rate: Annotated[float, Positive()] = 1e-2
     """Of Adam, at the start."""
     schedule: Literal["cosine", "constant"] = "cosine"
     """How the learning rate goes on: down to 0 along a cosine until `steps`, or not at all."""
-    steps: int = 1000
+    steps: Annotated[int, AtLeast(1)] = 1000
     """Updates."""
-    batch_size: int = 8
+    batch_size: Annotated[int, AtLeast(1)] = 8
     """Images of an update."""
     flip: bool = True
     """Mirror every image, with its layout, with probability 1/2."""
-    class_weights: tuple[float, ...] = ()
+    class_weights: tuple[Annotated[float, AtLeast(0)], ...] = ()
     """Weight of the pixels of each class; () weighs all pixels alike."""
 
 

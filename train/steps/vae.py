@@ -1,6 +1,7 @@
 """One update of the VAE (Kingma & Welling 2014) and the beta-VAE (Higgins et al. 2017) on GWAE's networks."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import flax.struct
 import jax
@@ -12,6 +13,7 @@ from jaxtyping import Array, Float, PyTree
 from jaxmodels.priors import Normal
 from jaxmodels.vae import reparameterise
 from objectives.elbo import BetaSchedule, beta_at, kl_standard_normal, negative_elbo, squared_error
+from train.bounds import AtLeast
 from train.devices import across_devices
 from train.steps.autoencoder import (
     Autoencoder,
@@ -33,11 +35,11 @@ MOMENTUM = 0.1
 class VAEConfig(AutoencoderConfig):
     """Settings of the VAE; beta = 1 is the VAE itself."""
 
-    beta: float = 1.0
+    beta: Annotated[float, AtLeast(0)] = 1.0
     """Final weight of the KL term."""
     beta_schedule: BetaSchedule = "constant"
     """How beta gets there."""
-    beta_steps: int = 10_000
+    beta_steps: Annotated[int, AtLeast(1)] = 10_000
     """Length of the schedule in updates."""
 
 

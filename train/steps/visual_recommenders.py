@@ -8,7 +8,7 @@ at a time; here a batch of them takes the mean or the sum.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import flax.struct
 import jax
@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from jaxmodels.visual_recommenders import BPRMF, VBPR, Catalogue, DeepStyle, ItemVectors, PairwiseRecommender
 from objectives.ranking import bpr_pairs
-from train.config import check_choices
+from train.bounds import AtLeast, Positive
 from train.devices import across_devices
 from train.errors import UserError
 from train.steps.autoencoder import Metrics
@@ -33,19 +33,19 @@ class VisualConfig:
 
     kind: Kind = "deepstyle"
     """The model."""
-    factors: int = 20
+    factors: Annotated[int, AtLeast(1)] = 20
     """Dimensions of a user's vector, the same in all models."""
-    visual_factors: int = 10
+    visual_factors: Annotated[int, AtLeast(1)] = 10
     """VBPR: how many of them meet the image; the others are free factors."""
-    l2_factors: float = 0.01
+    l2_factors: Annotated[float, AtLeast(0)] = 0.01
     """Penalty of the rows of users, items and categories."""
-    l2_biases: float = 0.001
+    l2_biases: Annotated[float, AtLeast(0)] = 0.001
     """Penalty of the items' biases."""
-    l2_visual: float = 0.0
+    l2_visual: Annotated[float, AtLeast(0)] = 0.0
     """Penalty of what multiplies the features: E and beta'."""
     optimiser: Literal["adam", "sgd"] = "adam"
     """SGD is the papers'; Adam needs no schedule."""
-    learning_rate: float = 0.01
+    learning_rate: Annotated[float, Positive()] = 0.01
     """Learning rate."""
     reduction: Literal["mean", "sum"] = "mean"
     """Over the triples of a batch. With SGD, the sum moves as far as a step on each triple alone would."""
@@ -78,29 +78,11 @@ class RecommenderState(flax.struct.PyTreeNode):
     key: jax.Array
 
 
-def check(config: VisualConfig) -> None:
-    """Raises UserError for settings that no model or update can be made of."""
-    check_choices(config)
-    for flag, size in (
-        ("--model.factors", config.factors),
-        ("--model.visual-factors", config.visual_factors),
-    ):
-        if size < 1:
-            raise UserError(flag, size, "is too small", "give at least 1")
+def check(config: VisualConfig, flag: str = "--model") -> None:
+    """Raises UserError for settings that don't fit together; `flag` is what they begin with."""
     if config.kind == "vbpr" and config.visual_factors >= config.factors:
         problem = f"leaves no free factors of {config.factors}"
-        raise UserError("--model.visual-factors", config.visual_factors, problem, "give fewer")
-    for flag, weight in (
-        ("--model.l2-factors", config.l2_factors),
-        ("--model.l2-biases", config.l2_biases),
-        ("--model.l2-visual", config.l2_visual),
-    ):
-        if not 0 <= weight < float("inf"):
-            raise UserError(flag, weight, "is no penalty", "give 0 for none")
-    if not 0 < config.learning_rate < float("inf"):
-        raise UserError(
-            "--model.learning-rate", config.learning_rate, "is not a positive number", "give one above 0"
-        )
+        raise UserError(f"{flag}.visual-factors", config.visual_factors, problem, "give fewer")
 
 
 def model(config: VisualConfig, sizes: Sizes) -> PairwiseRecommender:

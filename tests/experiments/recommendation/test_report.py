@@ -5,14 +5,13 @@ import numpy as np
 import pytest
 
 from experiments.recommendation.report import (
-    About,
     Published,
     Ranked,
     comparison,
+    findings,
     headline,
     numbers,
     published_table,
-    write_everything,
 )
 from train.metrics.intervals import mean_interval
 from train.report import Section
@@ -59,16 +58,23 @@ def test_models_are_compared_on_the_same_cases():
         comparison("title", MODELS, ["recall"])
 
 
-def test_everything_is_written(tmp_path, capsys):
+def test_what_came_out(tmp_path, capsys):
     run = create_run("test", {}, tmp_path / "run")
-    about = About("A comparison", ["What came out."], ["A note."], {"seeds": 2}, {"seeds": 1})
-    write_everything(run, MODELS, ["ndcg@10"], about, [Section("More", ["text"])], {"data": "here"})
-    found = json.loads((run.path / "results.json").read_text())
-    assert found["data"] == "here" and found["models"] == json.loads(json.dumps(numbers(MODELS)))
-    assert found["models"]["model"]["ndcg@10"]["cases"] == 3
-    assert "model" in capsys.readouterr().out
-    page = run.report.read_text()
-    assert page.count("data:image/png;base64,") == 1 and "Highest ndcg@10: model, 0.4000." in page
+    run.figures.mkdir()
+    more, published = Section("More", ["text"]), {"model": Published("the paper", "ML-20M", {"ndcg@10": 0.4})}
+    words = {"summary": ["It came out."], "notes": ["A note."], "published": published}
+    found = findings(run, "A title", MODELS, ["ndcg@10"], sections=[more], results={"data": "here"}, **words)
+    assert found.title == "A title" and found.notes == ["A note."]
+    assert found.summary == [*headline(MODELS, "ndcg@10"), "It came out."]
+    assert found.results == {"data": "here", "models": numbers(MODELS)}
+    assert found.results["models"]["model"]["ndcg@10"]["cases"] == 3
+    assert "Highest ndcg@10: model, 0.4000." in capsys.readouterr().err
+    first, second = found.sections
+    assert second is more and first.tables == found.printed == [
+        *comparison("A title", MODELS, ["ndcg@10"]),
+        published_table(published, ["ndcg@10"]),
+    ]
+    assert [picture.path for picture in first.pictures] == [run.figures / "comparison.png"]
 
 
 def test_what_no_case_defines_is_none():

@@ -86,6 +86,8 @@ PUBLISHED = {
 PUBLISHED["diginetica, newer"] = PUBLISHED["diginetica"].replace(
     "sessionId;userId;itemId", "session_id;x;item_id"
 )
+PUBLISHED["diginetica, dates without hyphens"] = PUBLISHED["diginetica"].replace("2014-04-07", "20140407")
+DIGINETICA = "session_id;item_id;timeframe;eventdate\n1;2;{};{}\n"
 WANTED = [1396867869.277, 1396868049.868]
 
 
@@ -105,12 +107,40 @@ def test_logs_as_they_were_published(form, end, tmp_path):
 @pytest.mark.parametrize(
     ("layout", "text", "words"),
     [
-        ("yoochoose", PUBLISHED["diginetica"], ("row 1 has 1 fields, not 4",)),
+        (
+            "yoochoose",
+            PUBLISHED["diginetica"],
+            ("first line is a header (sessionId,", "leave out --data.layout"),
+        ),
+        (
+            "yoochoose",
+            "SessionId,Timestamp,ItemId,Category\n" + PUBLISHED["yoochoose"],
+            ("is a header (SessionId",),
+        ),
+        (
+            "yoochoose",
+            "SessionId,ItemId,Time\n1,2,2014-04-07T10:51:09Z\n",
+            ("Time)", "--data.session-column"),
+        ),
+        ("yoochoose", "1,2014-04-07T10:51:09.277Z,214536502\n", ("row 1 has 3 fields, not 4",)),
         ("yoochoose", "1,2014-04-07T10:51:09.277Z,214536502,12462,1\n", ("row 1 has 5 fields, not 4",)),
         ("diginetica", PUBLISHED["yoochoose"], ("session_id", "--data.layout yoochoose")),
         ("diginetica", "session_id;item_id;timeframe\n1;2;3\n", ("no column 'eventdate'",)),
         ("diginetica", "session_id;item_id;timeframe;eventdate\n1;2;x;2016-05-09\n", ("'timeframe' 'x'",)),
         ("diginetica", "session_id;item_id;timeframe;eventdate\n1;2;3;May 9\n", ("'eventdate' 'May 9'",)),
+        (
+            "diginetica",
+            DIGINETICA.format(3, 20161309),
+            ("'20161309'", "a date such as 2016-05-09 or 20160509"),
+        ),
+        ("diginetica", DIGINETICA.format(3, 1462752000), ("'1462752000'", "a date such as")),
+        ("diginetica", DIGINETICA.format(1462752000000, 20160509), ("'1462752000000'", "at most ten days")),
+        (
+            "diginetica",
+            DIGINETICA.format("2016-05-09", "2016-05-09"),
+            ("'timeframe' '2016-05-09'", "milliseconds"),
+        ),
+        ("diginetica", DIGINETICA.format("nan", "2016-05-09"), ("'timeframe' 'nan'",)),
     ],
 )
 def test_a_log_of_another_layout_is_one_clear_error(layout, text, words, tmp_path):
@@ -120,11 +150,14 @@ def test_a_log_of_another_layout_is_one_clear_error(layout, text, words, tmp_pat
         assert word in str(error.value)
 
 
-def test_smaller_units_are_converted_and_counted(tmp_path):
+def test_smaller_units_are_converted_counted_and_said(tmp_path, caplog):
     rows = "SessionId,ItemId,Time\n1,2,1396867869277\n1,3,1396868049868\n"
     log, counts = read_log("csv", write(tmp_path / "log.csv", rows), COLUMNS)
     np.testing.assert_allclose(log.time, WANTED, rtol=0, atol=1e-3)
     assert counts["times in milliseconds, converted"] == 2
+    assert caplog.messages == [
+        f"--data.path {tmp_path / 'log.csv'}: its times are in milliseconds, converted to seconds"
+    ]
     np.savez(tmp_path / "log.npz", rows=np.array([[1, 2, 0, 1396867869277000], [1, 3, 0, 1396868049868000]]))
     log, counts = read_log("npz", tmp_path / "log.npz", COLUMNS, "rows")
     np.testing.assert_allclose(log.time, WANTED, rtol=0, atol=1e-3)

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from train.data.time_fields import TimeColumn, is_iso, seconds_of_iso, to_seconds
+from train.data.time_fields import (
+    TimeColumn,
+    is_iso,
+    milliseconds_beside_date,
+    seconds_of_date,
+    seconds_of_iso,
+    to_seconds,
+)
 
 TIME = 1396867869.0
 
@@ -27,6 +34,24 @@ def test_iso(text, seconds):
 @pytest.mark.parametrize("text", ["", "x", "20140407", "1e-5", "-5", "2014-02-30", "07-04-2014", "-" * 10**6])
 def test_what_is_no_iso_time(text):
     assert not is_iso(text)
+
+
+@pytest.mark.parametrize("text", ["2014-04-07", "20140407", " 20140407 ", "2014-04-07T00:00:00Z"])
+def test_dates(text):
+    assert seconds_of_date(text) == 1396828800.0
+
+
+@pytest.mark.parametrize("text", ["20141307", "1396828800", "2014047", "x", ""])
+def test_what_is_no_date(text):
+    with pytest.raises(ValueError, match=r"."):
+        seconds_of_date(text)
+
+
+def test_what_stands_beside_a_date_is_within_days_of_it():
+    assert milliseconds_beside_date("39069277") == 39069277.0
+    for text in ("1396867869277", "-1e10", "nan", "x"):
+        with pytest.raises(ValueError, match=r"."):
+            milliseconds_beside_date(text)
 
 
 def test_a_column_is_of_one_form():
