@@ -8,47 +8,24 @@ chooses a model's penalty and, for each seed, its number of updates; nothing is 
 three seeds. The embedded data are `shapes3d-procedural-fashion`: rendered items and simulated users.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Annotated, Literal
 
-import jax
-import numpy as np
-from jax.sharding import Mesh
-from jaxtyping import Array, Int
-
-from experiments import cli, runs
-from experiments.entry import Entry
-from experiments.recommendation import fashion_measures, fashion_report
-from experiments.recommendation.fashion_measures import Trained, sizes
-from experiments.recommendation.fashion_training import catalogue, feed, task, validation_batch
-from experiments.recommendation.serving import Recommender, one_of
-from experiments.run_report import of_file
-from experiments.stored_models import Stored, own
+from experiments import cli
+from experiments.experiment import About, Experiment
+from experiments.recommendation.fashion_data import DataConfig, open_data
+from experiments.recommendation.fashion_report import findings
+from experiments.recommendation.fashion_training import EvaluateConfig, VisualSystem, chosen, system_of, train
+from experiments.session import Session, command_of
 from train import config as train_config
-from train import devices, seeds
 from train.bounds import AtLeast, NonEmpty, Positive
 from train.config import TrainConfig
-from train.data import fashion
 from train.data.fashion import FashionData
-from train.data.fashion_world import fashion_world
 from train.errors import UserError
-from train.json_records import read_record
-from train.loop import fit
-from train.metrics.auc import COLD, Ties
 from train.run_directory import RunDirectory
 from train.steps import visual_recommenders as visual
 from train.steps.visual_recommenders import Kind, VisualConfig
-from train.stored_state import Which, load_state
-
-NAME = "deepstyle_fashion"
-ABOUT = cli.About(
-    name=NAME,
-    paper="DeepStyle (SIGIR 2017), VBPR (AAAI 2016), BPR-MF (UAI 2009)",
-    data="items rendered, users simulated; or npz",
-    time="quick: 6 min on 2 CPU cores, three seeds",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,30 +48,6 @@ class ModelConfig:
     """Learning rate."""
     reduction: Literal["mean", "sum"] = "mean"
     """Over the triples of a batch. With SGD, the sum moves as far as a step on each triple alone would."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataConfig:
-    """What is fed."""
-
-    source: Literal["procedural", "npz"] = "procedural"
-    """The rendered world; or a file of `triples`, `feat`, `category` and perhaps `is_test`."""
-    path: Path | None = None
-    """The file."""
-    held: fashion.Held = "leave-one-out"
-    """The test records: one of each user, as published; or those that the file's `is_test` names."""
-    seed: Annotated[int, AtLeast(0)] = 0
-    """Of the embedded data, and of the records that chance keeps back."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
-    """How AUC is measured."""
-
-    ties: Ties = "strict"
-    """Of equal scores: no success, as published; or half of one, as in the area under the ROC curve."""
-    cold: Annotated[int, AtLeast(1)] = COLD
-    """An item with fewer training records is cold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,35 +90,19 @@ QUICK = replace(
     ),
 )
 PRESETS: dict[str, Config] = {"quick": QUICK, "paper": PAPER}
-CHANGEABLE = (*train_config.RESUMABLE, "evaluate", "preset")
 
 
-def main(argv: Sequence[str]) -> None:
+def flow(session: Session[Config], config: Config) -> None:
     """config -> data -> every model with every penalty -> report."""
-    config, resumed = cli.parse(Config, PRESETS, NAME, __doc__ or "", argv)
-    cli.prepare(config)
-    mesh = devices.data_mesh()
-    check(config)
     data = open_data(config.data)
-    run = cli.open_or_create(config, resumed, NAME, CHANGEABLE)
-    with cli.training(run, config) as run:
-        cli.announce(config, run, cli.published(config, PRESETS))
-        said = f"{data.users:,} users, {data.items:,} items, {data.train.nnz:,} training records"
-        cli.say(f"{data.name}: {said}")
-        trained = {stage: train(config, data, stage, run, mesh) for stage in stages(config)}
-        report(run, config, data, trained)
+    session.begin()
+    trained = train(session, systems_of(config, data), data)
+    session.report(lambda run: findings(run, data, trained, config.data, config.evaluate))
 
 
 def stages(config: Config) -> dict[str, VisualConfig]:
     """The trainings of a run: each model with each penalty."""
-    shared = {
-        "l2_visual": config.model.l2_visual,
-        "factors": config.model.factors,
-        "visual_factors": config.model.visual_factors,
-        "optimiser": config.model.optimiser,
-        "learning_rate": config.model.learning_rate,
-        "reduction": config.model.reduction,
-    }
+    shared = {name: value for name, value in vars(config.model).items() if name not in ("kinds", "l2")}
     return {
         f"{kind}-l2-{l2:g}": VisualConfig(kind=kind, l2_factors=l2, l2_biases=l2, **shared)
         for kind in config.model.kinds
@@ -173,141 +110,19 @@ def stages(config: Config) -> dict[str, VisualConfig]:
     }
 
 
-def in_words(config: DataConfig) -> str:
-    """What the data are, for the title."""
-    return "rendered items" if config.source == "procedural" else of_file("records", config.path)
+def systems_of(config: Config, data: FashionData) -> dict[str, VisualSystem]:
+    """The models of a run on these data, by stage."""
+
+    def of(stage: str, settings: VisualConfig) -> VisualSystem:
+        alone = replace(config.model, kinds=(settings.kind,), l2=(settings.l2_factors,))
+        return system_of(stage, settings, data, config.evaluate, replace(config, model=alone), config.train)
+
+    return {stage: of(stage, settings) for stage, settings in stages(config).items()}
 
 
-def open_data(config: DataConfig) -> FashionData:
-    """The data with their test and validation records kept back.
-
-    Raises:
-      UserError: they can't be read, or don't fit together.
-    """
-    if config.source == "procedural":
-        if config.held == "file":
-            raise UserError("--data.held", "file", "simulated users have no file", "give leave-one-out")
-        return fashion_world(seed=config.seed)
-    if config.path is None:
-        raise UserError("--data.source", "npz", "reads a file", "name it by --data.path")
-    return fashion.read_npz(config.path, config.held, config.seed)
-
-
-def train(config: Config, data: FashionData, stage: str, run: RunDirectory, mesh: Mesh) -> Trained:
-    """One model with one penalty, one set of parameters per seed, each at its best validation AUC."""
-    cli.say(f"training {stage}")
-    fitted = fit(
-        task(stages(config)[stage], data, config.evaluate.ties),
-        feed(data, config.train.batch_size, mesh),
-        validation_batch(data),
-        seeds.seed_keys(config.seed, config.seeds),
-        config.train,
-        run.in_stage(stage),
-        mesh,
-        first_seed=config.seed,
-        profile=config.profile,
-        tensorboard=config.tensorboard,
-    )
-    return Trained(stages(config)[stage], devices.on_one_device(fitted.best))
-
-
-def report(run: RunDirectory, config: Config, data: FashionData, trained: Mapping[str, Trained]) -> None:
-    """Chooses each model's penalty on validation records, measures on test records, and writes everything."""
-    if jax.process_index() != 0:
-        return
-    measured = fashion_measures.measure(data, catalogue(data), trained, config.evaluate.ties)
-    fashion_report.write_everything(
-        run,
-        data,
-        catalogue(data),
-        measured,
-        fashion_report.Protocol(config.evaluate.ties, config.evaluate.cold, config.data.held),
-        in_words(config.data),
-        cli.settings_of(config),
-        cli.settings_of(cli.published(config, PRESETS)),
-    )
-
-
-def evaluate(run: RunDirectory, config: Config) -> None:
-    """Measures a run again, from each seed's best checkpoints, with other settings of evaluation."""
-    check(config)
-    data = open_data(config.data)
-    report(run, config, data, {stage: load(run, config, data, stage, "best") for stage in stages(config)})
-
-
-def load(run: RunDirectory, config: Config, data: FashionData, stage: str, which: Which) -> Trained:
-    """A stage's models from the checkpoints.
-
-    Raises:
-      UserError: there is none yet.
-    """
-    settings, keys = stages(config)[stage], seeds.seed_keys(config.seed, config.seeds)
-    what = task(settings, data, config.evaluate.ties)
-    return Trained(settings, load_state(what, keys, config.train, run.in_stage(stage), which))
-
-
-def load_recommender(
-    run: RunDirectory, which: Which, seed: int | None = None, model: str = ""
-) -> Recommender:
-    """The model that validation chose or the one named, for new users: their vectors are fitted, the items held fixed.
-
-    Args:
-      run: a finished one.
-      which: checkpoint.
-      seed: of those of the run; the first for None.
-      model: one of the run's stages.
-
-    Raises:
-      UserError: the run has no results yet, or they name no training of it.
-    """
-    config = cli.from_json(Config, run.config)
-    data = open_data(config.data)
-    stage = one_of(list(stages(config)), model, lambda: chosen_stage(run, config))
-    settings, state = load(run, config, data, stage, which)
-    params = seeds.unstack(state.params, runs.seed_index(seed, config.seed, config.seeds))
-    items = visual.all_items(params, catalogue(data), settings, sizes(data))
-
-    @jax.jit
-    def of_padded(history: Int[Array, "n width"]) -> Array:
-        return visual.fold_in(items, history, settings) @ items.vectors.T + items.biases[None]
-
-    def scores(histories: Sequence[Sequence[int]]) -> np.ndarray:
-        padded = np.full((len(histories), max([1, *map(len, histories)])), data.items, np.int32)
-        for row, history in zip(padded, histories, strict=True):
-            row[: len(history)] = history
-        return np.asarray(of_padded(padded))
-
-    return Recommender([str(i) for i in range(data.items)], scores, stage, list(stages(config)))
-
-
-def chosen_stage(run: RunDirectory, config: Config) -> str:
-    """The training that validation chose, the only one where there is one.
-
-    Raises:
-      UserError: the run has no results yet, or they name no training of it.
-    """
-    names = list(stages(config))
-    if len(names) == 1:
-        return names[0]
-    remedy = "finish the run by --resume, or write the results again by evaluate"
-    return read_record(run.path / "results.json", "RUN_DIR", run.path, remedy).text("chosen", names)
-
-
-def stored_models(run: RunDirectory) -> dict[str, Stored]:
-    """The models of a run, each with each penalty, with our names: none was published."""
-    config = cli.from_json(Config, run.config)
-    data = open_data(config.data)
-    return {
-        stage: Stored(
-            run.in_stage(stage),
-            replace(config, model=replace(config.model, kinds=(settings.kind,), l2=(settings.l2_factors,))),
-            config.train,
-            task(settings, data, config.evaluate.ties),
-            "best",
-            own(),
-        )
-        for stage, settings in stages(config).items()
-    }
+def systems(config: Config, _: RunDirectory) -> Mapping[str, VisualSystem]:
+    """Those of a run, whose shapes and features of items are in its data."""
+    return systems_of(config, open_data(config.data))
 
 
 def check(config: Config) -> None:
@@ -323,14 +138,22 @@ def check(config: Config) -> None:
     train_config.check(config.train, devices=1)
 
 
-ENTRY = Entry(
-    about=ABOUT,
-    config=Config,
+EXPERIMENT = Experiment(
+    about=About(
+        name="deepstyle_fashion",
+        paper="DeepStyle (SIGIR 2017), VBPR (AAAI 2016), BPR-MF (UAI 2009)",
+        data="items rendered, users simulated; or npz",
+        time="quick: 6 min on 2 CPU cores, three seeds",
+    ),
+    doc=__doc__ or "",
+    presets=PRESETS,
+    flow=flow,
     check=check,
-    evaluate=evaluate,
-    stored_models=stored_models,
-    load_recommender=load_recommender,
+    changeable=lambda _: (*train_config.RESUMABLE, "evaluate", "preset"),
+    systems=systems,
+    serving=lambda config, run: chosen(run, list(stages(config))),
 )
+main = command_of(EXPERIMENT)
 
 if __name__ == "__main__":
     cli.main(main)

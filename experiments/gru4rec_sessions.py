@@ -13,54 +13,24 @@ learning rate is four times as high, some seeds get stuck on so few sessions.
 The embedded data are simulated sessions: tastes, popular items, and habits of what follows what.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import get_args
 
-import jax
-
-from experiments import cli, runs
-from experiments.entry import Entry
-from experiments.recommendation import serving, session_report
-from experiments.recommendation.serving import Recommender
-from experiments.recommendation.session_data import (
-    DataConfig,
-    Log,
-    check_data,
-    in_words,
-    number_stage,
-    open_log,
-    validation_part,
-)
-from experiments.recommendation.session_training import (
-    EvaluateConfig,
-    LossName,
-    System,
-    Trained,
-    load,
-    load_trained,
-    session_scores,
-    task,
-    train,
-)
-from experiments.stored_models import Stored, published
-from jaxmodels.torch_import.gru4rec import export_state_dict, import_state_dict
+from experiments import cli
+from experiments.experiment import About, Experiment
+from experiments.recommendation import session_data, session_training
+from experiments.recommendation.serving import CATALOGUE, read_catalogue
+from experiments.recommendation.session_data import DataConfig, check_data
+from experiments.recommendation.session_report import findings
+from experiments.recommendation.session_training import EvaluateConfig, LossName, SessionModel, SessionSystem
+from experiments.session import Session, command_of
 from train import config as train_config
-from train import devices, seeds
 from train.bounds import Choices
 from train.config import TrainConfig
 from train.errors import UserError
 from train.run_directory import RunDirectory
 from train.steps.gru4rec import GRU4RecConfig, RankingConfig
-from train.stored_state import Which
-
-NAME = "gru4rec_sessions"
-ABOUT = cli.About(
-    name=NAME,
-    paper="GRU4Rec: session-based recommendations (ICLR 2016, CIKM 2018)",
-    data="simulated sessions; or csv, parquet, npz",
-    time="quick: 3 min on 2 CPU cores, three seeds",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,41 +43,13 @@ class Config(cli.RunConfig):
     """The network of every loss."""
     xe: RankingConfig = field(default_factory=RankingConfig)
     """Cross-entropy with logQ: the best settings of RSC15 in the README of the official code."""
-    bpr_max: RankingConfig = RankingConfig(
-        loss="bpr-max",
-        activation="elu-0.5",
-        score_regularisation=0.5,
-        log_q=0.0,
-        sample_alpha=0.0,
-        dropout_embed=0.0,
-        learning_rate=0.2,
-        momentum=0.1,
-    )
+    bpr_max: RankingConfig = RankingConfig(loss="bpr-max")
     """BPR-max: those of RSC15 in the official run script for shared embeddings."""
-    top1_max: RankingConfig = RankingConfig(
-        loss="top1-max", activation="tanh", log_q=0.0, sample_alpha=0.5, dropout_embed=0.0, learning_rate=0.1
-    )
+    top1_max: RankingConfig = RankingConfig(loss="top1-max")
     """TOP1-max: no published settings are known; these are near those of its neighbours."""
-    bpr: RankingConfig = RankingConfig(
-        loss="bpr",
-        activation="tanh",
-        log_q=0.0,
-        samples=0,
-        dropout_embed=0.0,
-        dropout_hidden=0.2,
-        learning_rate=0.05,
-        momentum=0.2,
-    )
+    bpr: RankingConfig = RankingConfig(loss="bpr")
     """BPR: those of the paper of 2016, whose network had no embedding and whose batch was 50."""
-    top1: RankingConfig = RankingConfig(
-        loss="top1",
-        activation="tanh",
-        log_q=0.0,
-        samples=0,
-        dropout_embed=0.0,
-        dropout_hidden=0.5,
-        learning_rate=0.01,
-    )
+    top1: RankingConfig = RankingConfig(loss="top1")
     """TOP1: likewise."""
     train: TrainConfig = field(default_factory=TrainConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -120,6 +62,38 @@ class Config(cli.RunConfig):
 
 PAPER = Config(
     preset="paper",
+    bpr_max=RankingConfig(
+        loss="bpr-max",
+        activation="elu-0.5",
+        score_regularisation=0.5,
+        log_q=0.0,
+        sample_alpha=0.0,
+        dropout_embed=0.0,
+        learning_rate=0.2,
+        momentum=0.1,
+    ),
+    top1_max=RankingConfig(
+        loss="top1-max", activation="tanh", log_q=0.0, sample_alpha=0.5, dropout_embed=0.0, learning_rate=0.1
+    ),
+    bpr=RankingConfig(
+        loss="bpr",
+        activation="tanh",
+        log_q=0.0,
+        samples=0,
+        dropout_embed=0.0,
+        dropout_hidden=0.2,
+        learning_rate=0.05,
+        momentum=0.2,
+    ),
+    top1=RankingConfig(
+        loss="top1",
+        activation="tanh",
+        log_q=0.0,
+        samples=0,
+        dropout_embed=0.0,
+        dropout_hidden=0.5,
+        learning_rate=0.01,
+    ),
     train=TrainConfig(steps=0, batch_size=32, inner_steps=100, evaluate_every=0, checkpoint_every=5000),
     evaluate=EvaluateConfig(stopping="fixed"),
 )
@@ -143,113 +117,42 @@ QUICK = replace(
     evaluate=replace(PAPER.evaluate, stopping="validation"),
 )
 PRESETS: dict[str, Config] = {"quick": QUICK, "paper": PAPER}
-CHANGEABLE = (*(name for name in train_config.RESUMABLE if name != "train.steps"), "evaluate.at", "preset")
 
 
-def main(argv: Sequence[str]) -> None:
+def flow(session: Session[Config], config: Config) -> None:
     """config -> sessions -> a model for each loss -> report."""
-    config, resumed = cli.parse(Config, PRESETS, NAME, __doc__ or "", argv)
-    cli.prepare(config)
-    mesh = devices.data_mesh()
-    check(config)
-    log = open_log(config.data)
-    data = number_stage(log.train, log.test)
-    if any(system.chooses for system in systems(config)):
-        validation_part(log, config.data)  # fails, if it does, before anything is trained
-    run = cli.open_or_create(config, resumed, NAME, CHANGEABLE)
-    with cli.training(run, config) as run:
-        cli.announce(config, run, cli.published(config, PRESETS), unused(config))
-        session_report.write_catalogue(run, data)
-        trained = [
-            train(one, log, data, run, mesh, profile=config.profile, tensorboard=config.tensorboard)
-            for one in systems(config)
-        ]
-        report(run, config, log, trained)
+    session_training.refuse_other_stopping(session, config.evaluate)
+    log = session_data.open_log(config.data)
+    data = session_data.number_stage(log.train, log.test)
+    part = session_training.choosing_part(log, config.data, config.evaluate, config.train)
+    session.begin()
+    items, days = [str(name) for name in data.item_ids], session_data.validation_days(config.data)
+    session.keep(CATALOGUE, {"items": items, "users": len(data.train)})
+    models = systems_of(config, items).values()
+    trained = [session_training.train(session, model, data, part, days) for model in models]
+    real = config.preset == "paper" and config.data.source != "simulated"
+    session.report(lambda run: findings(run, log, data, part, trained, config.data, published=real))
+
+
+def systems_of(config: Config, item_ids: Sequence[str]) -> dict[str, SessionSystem]:
+    """The models of a run on these items, one for each loss."""
+
+    def of(loss: LossName) -> SessionSystem:
+        model = SessionModel(config.model, config.objective(loss), config.evaluate)
+        alone = replace(config, losses=(loss,))
+        return session_training.system_of(loss, model, item_ids, alone, config.train)
+
+    return {loss: of(loss) for loss in config.losses}
+
+
+def systems(config: Config, run: RunDirectory) -> Mapping[str, SessionSystem]:
+    """Those of a run, on the items that it kept."""
+    return systems_of(config, read_catalogue(run).item_ids)
 
 
 def unused(config: Config) -> list[str]:
     """The settings of losses that are not trained."""
     return [loss.replace("-", "_") for loss in get_args(LossName) if loss not in config.losses]
-
-
-def systems(config: Config) -> list[System]:
-    """The models of a run, one for each loss."""
-    return [
-        System(
-            loss,
-            config.model,
-            config.objective(loss),
-            config.train,
-            config.evaluate,
-            config.data,
-            config.seed,
-            config.seeds,
-        )
-        for loss in config.losses
-    ]
-
-
-def report(run: RunDirectory, config: Config, log: Log, trained: Sequence[Trained]) -> None:
-    """Measures models and baselines on the test part, and writes results, figures and report."""
-    if jax.process_index() != 0:
-        return
-    real = config.preset == "paper" and config.data.source != "simulated"
-    settings, reference = (
-        cli.settings_of(c, unused(config)) for c in (config, cli.published(config, PRESETS))
-    )
-    about = session_report.About(in_words(config.data), settings, reference, real)
-    session_report.write_everything(run, log, trained, about)
-
-
-def evaluate(run: RunDirectory, config: Config) -> None:
-    """Measures a run again, from the newest checkpoints, with other settings of evaluation.
-
-    Raises:
-      UserError: a setting is wrong, or is one of those that the run was trained by.
-    """
-    check(config)
-    given, trained_by = config.evaluate.stopping, cli.from_json(Config, run.config).evaluate.stopping
-    if given != trained_by:
-        raise UserError(
-            "--evaluate.stopping", given, f"the run was trained by {trained_by!r}", "leave it out"
-        )
-    log = open_log(config.data)
-    data = number_stage(log.train, log.test)
-    report(run, config, log, [load(one, data, run) for one in systems(config)])
-
-
-def load_recommender(
-    run: RunDirectory, which: Which, seed: int | None = None, model: str = ""
-) -> Recommender:
-    """The model of the run's first loss or of the one named, of a seed or of the first; a history is a session so far.
-
-    `which` makes no difference: the model that serves was trained for a number of epochs that is its best.
-    """
-    config: Config = cli.from_json(Config, run.config)
-    ids, known = serving.read_catalogue(run).item_ids, {system.loss: system for system in systems(config)}
-    name = serving.one_of(config.losses, model, lambda: config.losses[0])
-    system = known[name]
-    index = runs.seed_index(seed, config.seed, config.seeds)
-    state = seeds.unstack(load_trained(system, len(ids), run), index)
-    return Recommender(ids, session_scores(system, state, len(ids)), name, config.losses)
-
-
-def stored_models(run: RunDirectory) -> dict[str, Stored]:
-    """The models of a run, one for each loss, with the names of PyTorch."""
-    config: Config = cli.from_json(Config, run.config)
-    items = len(serving.read_catalogue(run).item_ids)
-    return {
-        system.loss: Stored(
-            run.in_stage(system.stages[1]),
-            replace(config, losses=(system.loss,)),
-            config.train,
-            task(system, items),
-            "last",
-            published(export_state_dict, import_state_dict),
-            (serving.CATALOGUE,),
-        )
-        for system in systems(config)
-    }
 
 
 def check(config: Config) -> None:
@@ -266,14 +169,23 @@ def check(config: Config) -> None:
     train_config.check(replace(config.train, steps=config.train.steps or 1), devices=1)
 
 
-ENTRY = Entry(
-    about=ABOUT,
-    config=Config,
+EXPERIMENT = Experiment(
+    about=About(
+        name="gru4rec_sessions",
+        paper="GRU4Rec: session-based recommendations (ICLR 2016, CIKM 2018)",
+        data="simulated sessions; or csv, parquet, npz",
+        time="quick: 3 min on 2 CPU cores, three seeds",
+    ),
+    doc=__doc__ or "",
+    presets=PRESETS,
+    flow=flow,
     check=check,
-    evaluate=evaluate,
-    stored_models=stored_models,
-    load_recommender=load_recommender,
+    changeable=lambda _: session_training.RESUMABLE,
+    unused=unused,
+    systems=systems,
+    serving=lambda config, _: config.losses[0],
 )
+main = command_of(EXPERIMENT)
 
 if __name__ == "__main__":
     cli.main(main)

@@ -239,7 +239,7 @@ TESTED_THROUGH_OTHERS = {
     # test_multvae_movielens, test_gru4rec_sessions and test_deepstyle_fashion
     *modules("experiments.recommendation", "data", "measures", "page", "training"),
     *modules("experiments.recommendation", "session_data", "session_report", "session_training"),
-    *modules("experiments.recommendation", "fashion_measures", "fashion_report"),
+    *modules("experiments.recommendation", "fashion_data", "fashion_measures", "fashion_report"),
     *modules("experiments", "dagan", "synthesise"),  # test_gaugan
     *modules("experiments.synthesis", "synthesiser", "measures", "feature_networks", "pictures"),
     *modules("experiments.information", "gaussian_report", "gaussian_stages"),  # test_mi_gaussian

@@ -24,7 +24,7 @@ from train.steps.visual_recommenders import RecommenderState, Sizes, VisualConfi
 NAMES = {"bpr-mf": "BPR-MF", "vbpr": "VBPR", "deepstyle": "DeepStyle"}
 
 
-class Trained(NamedTuple):
+class TrainedStage(NamedTuple):
     """A model and its stacked states, one per seed."""
 
     settings: VisualConfig
@@ -32,7 +32,7 @@ class Trained(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Measured:
+class AucComparison:
     """Of every stage the AUC of validation records, and of each model's chosen stage that of test records.
 
     Attributes:
@@ -43,7 +43,7 @@ class Measured:
       baselines: likewise, of what needs no training, with one seed.
     """
 
-    trained: Mapping[str, Trained]
+    trained: Mapping[str, TrainedStage]
     validation: Mapping[str, Float[np.ndarray, " seeds"]]
     chosen: Mapping[str, str]
     test: Mapping[str, Float[np.ndarray, "seeds users k"]]
@@ -85,7 +85,9 @@ def auc_of_users(
     return in_blocks(block, held, ties)
 
 
-def measure(data: FashionData, catalogue: Catalogue, trained: Mapping[str, Trained], ties: Ties) -> Measured:
+def measure(
+    data: FashionData, catalogue: Catalogue, trained: Mapping[str, TrainedStage], ties: Ties
+) -> AucComparison:
     """Test records are looked at after the choice alone, and of chosen models only."""
     rows = known_rows(data)
     known = {name: jnp.asarray(a) for name, a in rows.arrays.items()}
@@ -117,7 +119,7 @@ def measure(data: FashionData, catalogue: Catalogue, trained: Mapping[str, Train
     for name, score in baselines(data).items():
         fn = jax.jit(lambda held, known, score=score: auc_of_users(score, rows, known, held, ties))
         simple[name] = np.asarray(fn(test_items, known))[None]
-    return Measured(trained, validation, chosen, test, simple)
+    return AucComparison(trained, validation, chosen, test, simple)
 
 
 def baselines(data: FashionData) -> dict[str, Callable[[Int[Array, " b"]], Float[Array, "b items"]]]:

@@ -1,7 +1,7 @@
 """The table, pictures and page of a comparison of visual recommenders."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,16 +10,18 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.recommendation import report
-from experiments.recommendation.fashion_measures import NAMES, Measured, evidence
+from experiments.recommendation.fashion_data import DataConfig, in_words
+from experiments.recommendation.fashion_measures import NAMES, AucComparison, TrainedStage, evidence, measure
 from experiments.recommendation.fashion_style import Style, agreements, style_section
+from experiments.recommendation.fashion_training import EvaluateConfig, catalogue
 from experiments.recommendation.report import Ranked
 from experiments.run_report import titled
-from jaxmodels.visual_recommenders import Catalogue
+from experiments.session import Findings
 from train.data.fashion import FashionData
 from train.data.fashion_world import NAME as EMBEDDED
 from train.figures import Panel, bands
 from train.metrics.auc import Ties, of_cold_items, per_user
-from train.report import Picture, Section, Settings
+from train.report import Picture, Section
 from train.run_directory import RunDirectory
 from train.tables import Interval, Table
 
@@ -36,7 +38,7 @@ class Protocol(NamedTuple):
     held: str
 
 
-def ranked(data: FashionData, measured: Measured, protocol: Protocol) -> list[Ranked]:
+def ranked(data: FashionData, measured: AucComparison, protocol: Protocol) -> list[Ranked]:
     """All models of the comparison, simple ones first; without the second metric where no test item is cold."""
     clicks, held = jnp.asarray(data.clicks()), jnp.asarray(data.test)
 
@@ -57,18 +59,16 @@ def ranked(data: FashionData, measured: Measured, protocol: Protocol) -> list[Ra
     return simple + models
 
 
-def write_everything(
+def findings(
     run: RunDirectory,
     data: FashionData,
-    catalogue: Catalogue,
-    measured: Measured,
-    protocol: Protocol,
-    data_in_words: str,
-    settings: Settings,
-    reference: Settings,
-) -> None:
-    """results.json, figures, report.html; prints the comparison."""
-    run.figures.mkdir(exist_ok=True)
+    trained: Mapping[str, TrainedStage],
+    source: DataConfig,
+    evaluate: EvaluateConfig,
+) -> Findings:
+    """Chooses each model's penalty on validation records, measures on test records, and draws."""
+    items, protocol = catalogue(data), Protocol(evaluate.ties, evaluate.cold, source.held)
+    measured = measure(data, items, trained, protocol.ties)
     models = ranked(data, measured, protocol)
     metrics = tuple(models[0].metrics)
     sections = [
@@ -83,17 +83,19 @@ def write_everything(
         "dropped": dict(data.dropped),
     }
     if "deepstyle" in measured.chosen:
-        style = Style.of(data, catalogue, measured.trained[measured.chosen["deepstyle"]])
+        style = Style.of(data, items, trained[measured.chosen["deepstyle"]])
         sections.append(style_section(run.figures, data, style))
         results["neighbours"] = agreements(data, style)
-    about = report.About(
-        title=titled(" and ".join(NAMES[kind] for kind in measured.chosen), data_in_words),
+    return report.findings(
+        run,
+        titled(" and ".join(NAMES[kind] for kind in measured.chosen), in_words(source)),
+        models,
+        metrics,
         summary=list(filter(None, [evidence(data).warning()])),
         notes=_notes(data, protocol),
-        settings=settings,
-        reference=reference,
+        sections=sections,
+        results=results,
     )
-    report.write_everything(run, models, metrics, about, sections, results)
 
 
 def differences(models: Sequence[Ranked], metrics: Sequence[str]) -> list[Section]:
@@ -112,7 +114,7 @@ def differences(models: Sequence[Ranked], metrics: Sequence[str]) -> list[Sectio
     return [Section("Differences", tables=[Table(caption, ["", *metrics], rows)])]
 
 
-def _popularity_section(path: Path, data: FashionData, measured: Measured) -> Section:
+def _popularity_section(path: Path, data: FashionData, measured: AucComparison) -> Section:
     clicks = np.append(data.clicks(), -1)[data.test]
     group = np.searchsorted(EDGES, clicks, side="right") - 1
     groups = [g for g in range(len(EDGES)) if (group == g).any()]
@@ -134,7 +136,7 @@ def _popularity_section(path: Path, data: FashionData, measured: Measured) -> Se
     )
 
 
-def _search(measured: Measured) -> Section:
+def _search(measured: AucComparison) -> Section:
     rows = []
     for stage, one in measured.trained.items():
         mark = "chosen" if measured.chosen[one.settings.kind] == stage else ""

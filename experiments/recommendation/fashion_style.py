@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from experiments.recommendation.fashion_measures import Trained, sizes
+from experiments.recommendation.fashion_measures import TrainedStage, sizes
 from jaxmodels.visual_recommenders import Catalogue
 from train import seeds
 from train.data.fashion import FashionData
@@ -30,7 +30,7 @@ class Style(NamedTuple):
     style: Float[np.ndarray, "items d"]
 
     @classmethod
-    def of(cls, data: FashionData, catalogue: Catalogue, trained: Trained) -> "Style":
+    def of(cls, data: FashionData, catalogue: Catalogue, trained: TrainedStage) -> "Style":
         """Of the first seed."""
         params = seeds.unstack(trained.state.params, 0)
         module = visual.model(trained.settings, sizes(data))

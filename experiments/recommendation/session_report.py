@@ -1,32 +1,25 @@
 """The numbers, pictures, tables and page of a run of `gru4rec_sessions`."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from experiments.recommendation import report, serving, training
+from experiments.recommendation import report, training
 from experiments.recommendation.choice import Evidence
 from experiments.recommendation.report import Published, Ranked
-from experiments.recommendation.session_data import (
-    Log,
-    evidence,
-    number_stage,
-    validation_days,
-    validation_part,
-)
+from experiments.recommendation.session_data import DataConfig, Log, evidence, in_words, validation_days
 from experiments.recommendation.session_training import (
     CRITERION,
     EvaluateConfig,
     Places,
-    System,
-    Trained,
+    SessionSystem,
+    TrainedSystem,
     measure,
 )
 from experiments.run_report import titled
+from experiments.session import Findings
 from train.data.sessions import SessionData
 from train.figures.bands import Panel, bands
 from train.figures.loss_curves import Curve, curves
@@ -40,17 +33,10 @@ from train.metrics.session_baselines import (
 )
 from train.metrics.sessions import ranks, session_metrics
 from train.metrics_log import read_metrics
-from train.report import Picture, Section, Settings
-from train.run_directory import RunDirectory, write_json
+from train.report import Picture, Section
+from train.run_directory import RunDirectory
 from train.tables import Table
 
-NAMES = {
-    "xe": "GRU4Rec, cross-entropy",
-    "bpr-max": "GRU4Rec, BPR-max",
-    "top1-max": "GRU4Rec, TOP1-max",
-    "bpr": "GRU4Rec, BPR",
-    "top1": "GRU4Rec, TOP1",
-}
 PUBLISHED = {
     "GRU4Rec, cross-entropy": Published(
         "README of the official code",
@@ -73,53 +59,48 @@ LONGEST, ENOUGH = 12, 30
 """Positions in a session that the figure shows: up to here, with at least so many predictions."""
 
 
-class About(NamedTuple):
-    """What the page says of data and settings, and whether published numbers are of a log like this one."""
+def findings(
+    run: RunDirectory,
+    log: Log,
+    data: SessionData,
+    part: SessionData | None,
+    trained: Sequence[TrainedSystem],
+    source: DataConfig,
+    published: bool,
+) -> Findings:
+    """Measures models and baselines on the test part, and draws.
 
-    data: str
-    settings: Settings
-    reference: Settings
-    published: bool
-
-
-def write_catalogue(run: RunDirectory, data: SessionData) -> None:
-    """Keeps the items' identifiers in the run, for serving."""
-    if jax.process_index() == 0:
-        content = {"items": [str(name) for name in data.item_ids], "users": len(data.train)}
-        write_json(run.path / serving.CATALOGUE, content)
-
-
-def write_everything(run: RunDirectory, log: Log, trained: Sequence[Trained], about: About) -> None:
-    """Measures models and baselines on the test part, and writes results.json, figures and report.html."""
-    data, judged = number_stage(log.train, log.test), trained[0].system.evaluate
-    system = trained[0].system
-    choice = evidence(validation_part(log, system.data)) if system.chooses else None
+    Args:
+      run: where figures go, and where the logs of training are.
+      log: what was read.
+      data: its training and test part.
+      part: what chose the numbers of epochs, if anything did.
+      trained: the models.
+      source: where the data are from.
+      published: whether published numbers are of a log like this one.
+    """
+    systems = [one.system for one in trained]
+    judged, choice = systems[0].model.evaluate, None if part is None else evidence(part)
     models = [*(_ranked(one, data, choice) for one in trained), *baselines(data, judged)]
-    run.figures.mkdir(exist_ok=True)
-    sections = [
-        Section("Along a session", pictures=[_by_position(run, data, models, judged.at[-1])]),
-        Section("Training", pictures=_training(run, [one.system for one in trained])),
-        Section("Data", tables=[_counts(data, log)]),
-    ]
-    report.write_everything(
+    return report.findings(
         run,
+        titled("GRU4Rec", in_words(source)),
         models,
         [f"{name}@{n}" for n in reversed(judged.at) for name in ("recall", "mrr")],
-        report.About(
-            title=titled("GRU4Rec", about.data),
-            summary=[_sizes(data), *filter(None, [choice and choice.warning()])],
-            notes=_notes(trained[0].system, choice),
-            settings=about.settings,
-            reference=about.reference,
-            published=PUBLISHED if about.published else {},
-        ),
-        sections,
-        {
+        case="prediction",
+        summary=[_sizes(data), *filter(None, [choice and choice.warning()])],
+        notes=_notes(judged, source, choice),
+        sections=[
+            Section("Along a session", pictures=[_by_position(run, data, models, judged.at[-1])]),
+            Section("Training", pictures=_training(run, systems, chosen=choice is not None)),
+            Section("Data", tables=[_counts(data, log)]),
+        ],
+        results={
             "chosen on": {} if choice is None else {"sessions": choice.cases, "events": choice.events},
-            "epochs": {one.system.loss: one.epochs for one in trained},
+            "epochs": {one.system.name: one.epochs for one in trained},
             "ties": judged.ties,
         },
-        case="prediction",
+        published=PUBLISHED if published else {},
     )
 
 
@@ -140,11 +121,11 @@ def baselines(data: SessionData, judged: EvaluateConfig) -> list[Ranked]:
     return found
 
 
-def _ranked(one: Trained, data: SessionData, choice: Evidence | None) -> Ranked:
-    judged = one.system.evaluate
+def _ranked(one: TrainedSystem, data: SessionData, choice: Evidence | None) -> Ranked:
+    judged = one.system.model.evaluate
     chosen = f", chosen on validation, {choice}" if choice else ""
     metrics = _metrics(measure(one, data), judged)
-    return Ranked(NAMES[one.system.loss], metrics, f"{one.epochs:.3g} epochs{chosen}")
+    return Ranked(one.system.title, metrics, f"{one.epochs:.3g} epochs{chosen}")
 
 
 def _metrics(places: Places, judged: EvaluateConfig) -> dict[str, Float[np.ndarray, "seeds predictions"]]:
@@ -178,20 +159,20 @@ def _by_position(run: RunDirectory, data: SessionData, models: Sequence[Ranked],
     return Picture(path, caption)
 
 
-def _training(run: RunDirectory, systems: Sequence[System]) -> list[Picture]:
+def _training(run: RunDirectory, systems: Sequence[SessionSystem], chosen: bool) -> list[Picture]:
     losses = {}
     for one in systems:
-        steps, values = read_metrics(run.in_stage(one.stages[1]).metrics)["row_loss"]
-        losses[NAMES[one.loss]] = Curve(steps, values)
+        steps, values = read_metrics(run.in_stage(one.stage).metrics)["row_loss"]
+        losses[one.title] = Curve(steps, values)
     caption = (
         "Mean loss of a row in training on all training sessions; scales of different losses don't compare."
     )
     pictures = [Picture(curves(run.figures / "losses.png", losses), caption)]
-    if systems[0].chooses:
+    if chosen:
         shown = {}
         for one in systems:
-            values = training.read_curve(run.in_stage(one.stages[0]), CRITERION).values
-            shown[NAMES[one.loss]] = Panel(np.arange(1, values.shape[1] + 1), {"validation": values})
+            values = training.read_curve(run.in_stage(one.choosing), CRITERION).values
+            shown[one.title] = Panel(np.arange(1, values.shape[1] + 1), {"validation": values})
         path = bands(run.figures / "validation.png", shown, "epochs", CRITERION.upper())
         caption = "MRR in the last days of the training part, which chose the number of epochs: mean and 95 % interval."
         pictures.append(Picture(path, caption))
@@ -215,7 +196,7 @@ def _sizes(data: SessionData) -> str:
     )
 
 
-def _notes(system: System, choice: Evidence | None) -> list[str]:
+def _notes(judged: EvaluateConfig, source: DataConfig, choice: Evidence | None) -> list[str]:
     ties = {
         "conservative": "equal scores count against the target",
         "standard": "equal scores count in favour of the target, which flatters models with many ties",
@@ -223,13 +204,13 @@ def _notes(system: System, choice: Evidence | None) -> list[str]:
     }
     notes = [
         "Every event but the first of a test session is predicted and ranked among all training items; "
-        + ties[system.evaluate.ties]
+        + ties[judged.ties]
         + ".",
         "Intervals over predictions take them as independent, which those of one session are not quite.",
     ]
     if choice:
         notes.append(
-            f"The number of epochs was chosen in the last {validation_days(system.data):g} days of the training part, "
+            f"The number of epochs was chosen in the last {validation_days(source):g} days of the training part, "
             f"on {choice}; nothing was chosen on test sessions."
         )
     return notes

@@ -1,6 +1,6 @@
 """How one model of `gru4rec_sessions` is trained, validated, measured and put to use."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple
@@ -14,32 +14,37 @@ from jaxtyping import Array, Int
 from experiments import cli
 from experiments.recommendation import training
 from experiments.recommendation.choice import announce
-from experiments.recommendation.session_data import (
-    DataConfig,
-    Log,
-    evidence,
-    validation_days,
-    validation_part,
-)
+from experiments.recommendation.serving import CATALOGUE, RecommendingSystem, Scores
+from experiments.recommendation.session_data import DataConfig, Log, evidence, validation_part
+from experiments.session import Session, Trained
+from experiments.weight_names import published
 from jaxmodels.gru4rec import Hidden, zero_hidden
+from jaxmodels.torch_import.gru4rec import export_state_dict, import_state_dict
+from train import config as train_config
 from train import devices, seeds
 from train.bounds import AtLeast, NonEmpty
 from train.config import TrainConfig
 from train.data.session_parallel import Schedule, SessionFeed, session_parallel
 from train.data.sessions import SessionData
 from train.errors import UserError
-from train.loop import fit
 from train.metrics.sessions import Ties, places_in_sessions, ranks, session_metrics
-from train.run_directory import RunDirectory
 from train.steps import gru4rec
 from train.steps.gru4rec import GRU4RecConfig, GRU4RecState, RankingConfig
-from train.stored_state import load_state
 from train.task import Task
 
 LossName = Literal["xe", "bpr-max", "top1-max", "bpr", "top1"]
 CRITERION_AT = 20
 CRITERION = f"mrr@{CRITERION_AT}"
 """Validation is by MRR@20, as the official search of parameters is."""
+RESUMABLE = (*(name for name in train_config.RESUMABLE if name != "train.steps"), "evaluate.at", "preset")
+"""Settings that may change when a run is resumed: not --train.steps, which decides whether validation chooses."""
+TITLES: dict[LossName, str] = {
+    "xe": "GRU4Rec, cross-entropy",
+    "bpr-max": "GRU4Rec, BPR-max",
+    "top1-max": "GRU4Rec, TOP1-max",
+    "bpr": "GRU4Rec, BPR",
+    "top1": "GRU4Rec, TOP1",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,44 +62,31 @@ class EvaluateConfig:
     """Sessions at once."""
 
 
-class System(NamedTuple):
-    """One model of a run: the loss that names it, and its settings.
+@dataclass(frozen=True)
+class SessionModel:
+    """GRU4Rec with one of the losses: what is trained, by what, and how it is judged."""
 
-    Attributes:
-      loss: its name.
-      network: what is trained.
-      objective: by what.
-      train: how.
-      evaluate: how it is judged.
-      data: on what, and how long validation lasts.
-      seed: number of the first seed.
-      seeds: how many.
-    """
-
-    loss: LossName
     network: GRU4RecConfig
     objective: RankingConfig
-    train: TrainConfig
     evaluate: EvaluateConfig
-    data: DataConfig
-    seed: int
-    seeds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionSystem(RecommendingSystem):
+    """A model of a run, named by its loss; it is tested where it was trained on the whole training part."""
+
+    model: SessionModel
 
     @property
-    def stages(self) -> tuple[str, str]:
-        """The folders of the training that chooses the number of epochs and of that which is tested."""
-        return f"{self.loss}/choosing", f"{self.loss}/final"
-
-    @property
-    def chooses(self) -> bool:
-        """Whether validation chooses the number of epochs; --train.steps leaves it nothing to choose."""
-        return self.evaluate.stopping == "validation" and not self.train.steps
+    def choosing(self) -> str:
+        """The folder of the training that chooses the number of epochs."""
+        return f"{self.name}/choosing"
 
 
-class Trained(NamedTuple):
+class TrainedSystem(NamedTuple):
     """The stacked state of all seeds of a system, and for how many epochs it was trained."""
 
-    system: System
+    system: SessionSystem
     state: GRU4RecState
     epochs: float
 
@@ -106,87 +98,106 @@ class Places(NamedTuple):
     level: Int[np.ndarray, "seeds predictions"]
 
 
-def train(
-    system: System, log: Log, data: SessionData, run: RunDirectory, mesh: Mesh, **fitting: Any
-) -> Trained:
-    """Trains all seeds: where validation chooses, first without the last training day, then with it.
+def system_of(
+    loss: LossName, model: SessionModel, item_ids: Sequence[str], config: cli.RunConfig, limits: TrainConfig
+) -> SessionSystem:
+    """A loss's model as a system of a run on these items, with the names of PyTorch.
 
-    Args:
-      system: what and how.
-      log: of both parts.
-      data: its numbered form.
-      run: where checkpoints and metrics go.
-      mesh: the devices.
-      fitting: further arguments of `fit`.
+    Whichever checkpoint is asked for, the last one is for use: its number of epochs is the best one.
     """
-    if system.chooses:
-        part = validation_part(log, system.data)
-        days = validation_days(system.data)
-        announce(
-            f"{system.loss}: the number of epochs is chosen in the last {days:g} days of the training part",
-            evidence(part),
-        )
-        _fit(system, part, system.objective.epochs, run.in_stage(system.stages[0]), mesh, True, fitting)
-    epochs = chosen_epochs(system, log, run)
-    length = f"{system.train.steps} updates" if system.train.steps else f"{epochs} epochs"
-    cli.say(f"{system.loss}: {length} of {len(data.train):,} sessions of {len(data.item_ids):,} items")
-    state = _fit(system, data, epochs, run.in_stage(system.stages[1]), mesh, False, fitting)
-    return _trained(system, data, devices.on_one_device(state))
+    return SessionSystem(
+        name=loss,
+        title=TITLES[loss],
+        task=task(model, len(item_ids), limits.batch_size),
+        config=config,
+        limits=limits,
+        stage=f"{loss}/final",
+        names=published(export_state_dict, import_state_dict),
+        files=(CATALOGUE,),
+        item_ids=item_ids,
+        recommender=partial(session_scores, model, len(item_ids)),
+        only="last",
+        model=model,
+    )
 
 
-def load(system: System, data: SessionData, run: RunDirectory) -> Trained:
-    """What `train` left."""
-    return _trained(system, data, load_trained(system, len(data.item_ids), run))
+def chooses(evaluate: EvaluateConfig, train: TrainConfig) -> bool:
+    """Whether validation chooses the number of epochs; --train.steps leaves it nothing to choose."""
+    return evaluate.stopping == "validation" and not train.steps
 
 
-def _trained(system: System, data: SessionData, state: GRU4RecState) -> Trained:
-    """The epochs are those that the updates of the state make; all seeds have as many."""
-    return Trained(system, state, int(np.max(state.step)) / len(epoch_schedule(system, data)))
-
-
-def load_trained(system: System, items: int, run: RunDirectory) -> GRU4RecState:
-    """The newest states of all seeds.
+def choosing_part(
+    log: Log, data: DataConfig, evaluate: EvaluateConfig, train: TrainConfig
+) -> SessionData | None:
+    """The training part, its last days for validation; None where nothing is chosen by them.
 
     Raises:
-      UserError: there are none.
+      UserError: nothing is left to learn from, or nothing to predict.
     """
-    keys = seeds.seed_keys(system.seed, system.seeds)
-    return load_state(task(system, items), keys, system.train, run.in_stage(system.stages[1]), "last")
+    return validation_part(log, data) if chooses(evaluate, train) else None
 
 
-def chosen_epochs(system: System, log: Log, run: RunDirectory) -> int:
-    """The number of epochs with the best mean over seeds, from the log; the settings' own where nothing chooses."""
-    if not system.chooses:
-        return system.objective.epochs
-    curve = training.read_curve(run.in_stage(system.stages[0]), CRITERION)
+def refuse_other_stopping(session: Session[Any], given: EvaluateConfig) -> None:
+    """Raises UserError where a run is measured as if another rule had chosen its number of epochs."""
+    if not session.replays or session.opened is None:
+        return
+    trained_by = session.experiment.saved(session.opened).evaluate.stopping
+    if given.stopping != trained_by:
+        problem = f"the run was trained by {trained_by!r}"
+        raise UserError("--evaluate.stopping", given.stopping, problem, "leave it out")
+
+
+def train(
+    session: Session[Any], system: SessionSystem, data: SessionData, part: SessionData | None, days: float
+) -> TrainedSystem:
+    """All seeds: where validation chooses, trained first without the last training days, then with them.
+
+    Args:
+      session: of the run.
+      system: what and how.
+      data: of both parts.
+      part: the training part, its last days for validation; None where nothing chooses.
+      days: how many these are.
+    """
+    if session.replays:
+        trained = session.stored(system.task, system.limits, system.stage)
+    else:
+        epochs = system.model.objective.epochs if part is None else choose(session, system, part, days)
+        steps = system.limits.steps
+        length = f"{steps} updates" if steps else f"{epochs} epochs"
+        cli.say(f"{system.name}: {length} of {len(data.train):,} sessions of {len(data.item_ids):,} items")
+        trained = _fit(session, system, data, epochs, system.stage, validate=False)
+    state = devices.on_one_device(trained.state("last"))
+    # The epochs are those that the updates of the state make; all seeds have as many.
+    return TrainedSystem(system, state, int(np.max(state.step)) / len(epoch_schedule(system, data)))
+
+
+def choose(session: Session[Any], system: SessionSystem, part: SessionData, days: float) -> int:
+    """The number of epochs with the best mean over seeds, from the log of a training without the last days."""
+    announce(
+        f"{system.name}: the number of epochs is chosen in the last {days:g} days of the training part",
+        evidence(part),
+    )
+    _fit(session, system, part, system.model.objective.epochs, system.choosing, validate=True)
+    curve = training.read_curve(session.run.in_stage(system.choosing), CRITERION)
     if not curve.values.size:
-        remedy = f"finish it with --resume {run.path}"
-        raise UserError("RUN_DIR", run.path, f"{system.loss} was never validated", remedy)
-    return -(-training.best_steps(curve) // len(epoch_schedule(system, validation_part(log, system.data))))
+        remedy = f"finish it with --resume {session.run.path}"
+        raise UserError("RUN_DIR", session.run.path, f"{system.name} was never validated", remedy)
+    return -(-training.best_steps(curve) // len(epoch_schedule(system, part)))
 
 
 def _fit(
-    system: System,
-    data: SessionData,
-    epochs: int,
-    run: RunDirectory,
-    mesh: Mesh,
-    validate: bool,
-    fitting: dict[str, Any],
-) -> GRU4RecState:
+    session: Session[Any], system: SessionSystem, data: SessionData, epochs: int, stage: str, validate: bool
+) -> Trained[GRU4RecState]:
     schedule = epoch_schedule(system, data)
-    whole = gru4rec.item_arrays(data.support, system.objective)
-    return fit(
-        task(system, len(data.item_ids)),
-        SessionFeed.place(schedule, whole, mesh),
-        _as_one_batch(judging_schedule(system, data)) if validate else None,
-        seeds.seed_keys(system.seed, system.seeds),
-        settings(system.train, epochs, len(schedule), validate),
-        run,
-        mesh,
-        first_seed=system.seed,
-        **fitting,
-    ).last
+    limits = settings(system.limits, epochs, len(schedule), validate)
+    whole = gru4rec.item_arrays(data.support, system.model.objective)
+
+    def validation(mesh: Mesh) -> dict[str, np.ndarray]:
+        return _as_one_batch(judging_schedule(system.model.evaluate, data))
+
+    feed = partial(SessionFeed.place, schedule, whole)
+    return session.fit(system.task, feed, validation if validate else None, limits, stage)
 
 
 def settings(config: TrainConfig, epochs: int, steps_per_epoch: int, validate: bool) -> TrainConfig:
@@ -195,19 +206,19 @@ def settings(config: TrainConfig, epochs: int, steps_per_epoch: int, validate: b
     return replace(config, steps=steps, evaluate_every=min(steps, steps_per_epoch) if validate else 0)
 
 
-def epoch_schedule(system: System, data: SessionData) -> Schedule:
+def epoch_schedule(system: SessionSystem, data: SessionData) -> Schedule:
     """Of a training epoch; a row that is alone has no negatives, unless there are additional ones."""
-    least = 1 if system.objective.samples else 2
-    schedule = session_parallel(data.train, system.train.batch_size, least)
+    least = 1 if system.model.objective.samples else 2
+    schedule = session_parallel(data.train, system.limits.batch_size, least)
     if not len(schedule):
         problem = f"{len(data.train)} training sessions make no batch of two"
         raise UserError("--data.path", data.train.items.size, problem, "give a longer log")
     return schedule
 
 
-def judging_schedule(system: System, data: SessionData) -> Schedule:
+def judging_schedule(evaluate: EvaluateConfig, data: SessionData) -> Schedule:
     """Of the test part."""
-    return session_parallel(data.test, min(system.evaluate.batch_size, len(data.test)))
+    return session_parallel(data.test, min(evaluate.batch_size, len(data.test)))
 
 
 def _as_one_batch(schedule: Schedule) -> dict[str, np.ndarray]:
@@ -215,59 +226,58 @@ def _as_one_batch(schedule: Schedule) -> dict[str, np.ndarray]:
     return {name: array.T[None] for name, array in schedule.batches.items()}
 
 
-def task(system: System, items: int) -> Task:
+def task(model: SessionModel, items: int, batch_size: int) -> Task[GRU4RecState]:
     """What `fit` trains; what it validates by is MRR@20."""
 
     def eval_step(state: GRU4RecState, batch: dict[str, Array], key: jax.Array) -> dict[str, Array]:
         schedule = {name: array.T for name, array in batch.items()}
-        rank = ranks(*predict(system, state, schedule), system.evaluate.ties)
+        rank = ranks(*predict(model, state, schedule), model.evaluate.ties)
         values = session_metrics(rank, (CRITERION_AT,))
         return {name: jnp.mean(v, where=schedule["valid"]) for name, v in values.items()}
 
-    config = {"config": system.network, "objective": system.objective}
-    init = partial(gru4rec.init_state, items=items, batch_size=system.train.batch_size, **config)
+    config = {"config": model.network, "objective": model.objective}
+    init = partial(gru4rec.init_state, items=items, batch_size=batch_size, **config)
     return Task(
         init=init,
         train_step=partial(gru4rec.train_step, **config),
-        use=partial(first_scores, system),
+        use=partial(first_scores, model),
         eval_step=eval_step,
         criterion=CRITERION,
         maximise=True,
     )
 
 
-def first_scores(system: System, state: GRU4RecState) -> Array:
+def first_scores(model: SessionModel, state: GRU4RecState) -> Array:
     """The scores of all items behind the first one."""
-    hidden, item = zero_hidden(1, system.network.layers), jnp.zeros(1, jnp.int32)
+    hidden, item = zero_hidden(1, model.network.layers), jnp.zeros(1, jnp.int32)
     reset = jnp.ones(1, bool)
-    return gru4rec.advance(state.params, hidden, item, reset, system.network, system.objective)[1]
+    return gru4rec.advance(state.params, hidden, item, reset, model.network, model.objective)[1]
 
 
-def predict(system: System, state: GRU4RecState, schedule: dict[str, Array]) -> tuple[Array, Array]:
+def predict(model: SessionModel, state: GRU4RecState, schedule: dict[str, Array]) -> tuple[Array, Array]:
     """(above, level) [steps, slots] of every target of a schedule, as `places` counts."""
 
     def advance(hidden: Hidden, item: Array, reset: Array) -> tuple[Hidden, Array]:
-        return gru4rec.advance(state.params, hidden, item, reset, system.network, system.objective)
+        return gru4rec.advance(state.params, hidden, item, reset, model.network, model.objective)
 
     return places_in_sessions(
-        advance, zero_hidden(schedule["input"].shape[1], system.network.layers), schedule
+        advance, zero_hidden(schedule["input"].shape[1], model.network.layers), schedule
     )
 
 
-def measure(trained: Trained, data: SessionData) -> Places:
+def measure(trained: TrainedSystem, data: SessionData) -> Places:
     """Where every target of the test part stands."""
-    schedule = judging_schedule(trained.system, data)
+    model = trained.system.model
+    schedule = judging_schedule(model.evaluate, data)
     arrays = {name: jnp.asarray(array) for name, array in schedule.batches.items()}
-    of_seeds = seeds.over_seeds(partial(predict, trained.system), (0, None), trained.system.seeds)
+    of_seeds = seeds.over_seeds(partial(predict, model), (0, None), len(trained.state.step))
     above, level = jax.jit(of_seeds)(trained.state, arrays)
     return Places(*(schedule.in_event_order(np.asarray(a)) for a in (above, level)))
 
 
-def session_scores(
-    system: System, state: GRU4RecState, items: int
-) -> Callable[[Sequence[Sequence[int]]], np.ndarray]:
+def session_scores(model: SessionModel, items: int, state: GRU4RecState) -> Scores:
     """Scores [n, items] of what comes next in n sessions, each given by its items so far; of one seed's state."""
-    config = {"config": system.network, "objective": system.objective}
+    config = {"config": model.network, "objective": model.objective}
     advance = jax.jit(partial(gru4rec.advance, **config))
 
     def scores(histories: Sequence[Sequence[int]]) -> np.ndarray:
@@ -275,7 +285,7 @@ def session_scores(
         if not length.all():
             raise UserError("history", int(np.argmin(length)), "holds no item", "give at least one")
         found = np.zeros((len(histories), items), np.float32)
-        hidden = zero_hidden(len(histories), system.network.layers)
+        hidden = zero_hidden(len(histories), model.network.layers)
         for place in range(length.max(initial=0)):
             item = np.asarray([history[min(place, len(history) - 1)] for history in histories], np.int32)
             hidden, now = advance(state.params, hidden, item, np.full(len(item), place == 0))

@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments import cli, deepstyle_fashion
+from experiments import cli, deepstyle_fashion, recommend
 from experiments.recommendation import fashion_measures, fashion_report
-from experiments.recommendation.fashion_measures import Measured
+from experiments.recommendation.fashion_measures import AucComparison
+from experiments.session import replay
 from tests.experiments.commands import run, said_on_failure
 from train.data.fashion import read_npz
 from train.errors import UserError
@@ -97,7 +98,7 @@ def test_a_run_is_measured_again_and_otherwise(trained):
     directory, before = open_run(trained), results(trained)
     config = cli.from_json(deepstyle_fashion.Config, directory.config)
     half = replace(config, evaluate=replace(config.evaluate, ties="half"))
-    deepstyle_fashion.evaluate(directory, half)
+    replay(deepstyle_fashion.EXPERIMENT, directory, half)
     after = results(trained)
     assert after["models"]["popularity"]["AUC"]["mean"] > before["models"]["popularity"]["AUC"]["mean"]
     # DeepStyle's scores have no ties: the checkpoints give what training left.
@@ -107,7 +108,7 @@ def test_a_run_is_measured_again_and_otherwise(trained):
 
 
 def test_serving_users_that_training_never_saw(trained):
-    serve = deepstyle_fashion.load_recommender(open_run(trained), "best")
+    serve = recommend.open_recommender(trained, "best", None)
     assert serve.item_ids == [str(i) for i in range(60)]
     scores = serve.scores([[0, 2, 4], [1, 3], []])
     assert scores.shape == (3, 60) and np.isfinite(scores).all()
@@ -116,7 +117,7 @@ def test_serving_users_that_training_never_saw(trained):
     (trained / "results.json").rename(trained / "elsewhere.json")
     try:
         with pytest.raises(UserError, match="finish the run"):
-            deepstyle_fashion.load_recommender(open_run(trained), "best")
+            recommend.open_recommender(trained, "best", None)
     finally:
         (trained / "elsewhere.json").rename(trained / "results.json")
 
@@ -139,11 +140,11 @@ def test_cold_items_and_differences(file):
     rng = np.random.default_rng(0)
     values = {kind: rng.random((2, data.users, 1)).astype(np.float32) for kind in ("vbpr", "deepstyle")}
     settings = {f"{kind}-l2-0": deepstyle_fashion.VisualConfig(kind=kind) for kind in values}
-    trained = {stage: fashion_measures.Trained(one, None) for stage, one in settings.items()}
+    trained = {stage: fashion_measures.TrainedStage(one, None) for stage, one in settings.items()}
     chosen = {kind: f"{kind}-l2-0" for kind in values}
     validation = {"vbpr-l2-0": np.asarray([0.9, 0.5]), "deepstyle-l2-0": np.asarray([0.8, 0.8])}
     simple = {"popularity": rng.random((1, data.users, 1)).astype(np.float32)}
-    measured = Measured(trained, validation, chosen, values, simple)
+    measured = AucComparison(trained, validation, chosen, values, simple)
     assert measured.best() == "deepstyle-l2-0"
     protocol = fashion_report.Protocol("strict", 5, "leave-one-out")
     popularity, vbpr, deepstyle = fashion_report.ranked(data, measured, protocol)

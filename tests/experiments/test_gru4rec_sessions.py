@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import cli, evaluate, gru4rec_sessions
+from experiments import cli, evaluate, gru4rec_sessions, recommend
 from experiments.recommendation.session_data import evidence, number_stage, open_log, validation_part
-from experiments.recommendation.session_training import load, settings
+from experiments.recommendation.session_training import chooses, settings
+from experiments.session import replay
 from tests.experiments.commands import run, said_on_failure, start, wait_for
 from tests.train.data.session_logs import random_log
 from train.data.sessions import DAY
@@ -90,18 +91,17 @@ def test_how_the_run_was_trained_stays(trained, monkeypatch, capsys):
 
 def test_epochs_are_those_that_were_trained(trained):
     """Whatever the settings ask for; and a given number of updates leaves validation nothing to choose."""
-    config = cli.from_json(gru4rec_sessions.Config, open_run(trained).config)
-    log = open_log(config.data)
-    data = number_stage(log.train, log.test)
-    (system,) = gru4rec_sessions.systems(replace(config, xe=replace(config.xe, epochs=9)))
-    assert load(system, data, open_run(trained)).epochs == results(trained)["epochs"]["xe"] <= 2
-    short = system._replace(train=replace(config.train, steps=5))
-    assert system.chooses and not short.chooses
-    assert settings(short.train, 9, 20, False).steps == 5
+    before, config = results(trained), cli.from_json(gru4rec_sessions.Config, open_run(trained).config)
+    longer = replace(config, xe=replace(config.xe, epochs=9))
+    replay(gru4rec_sessions.EXPERIMENT, open_run(trained), longer)
+    assert results(trained)["epochs"]["xe"] == before["epochs"]["xe"] <= 2
+    short = replace(config.train, steps=5)
+    assert chooses(config.evaluate, config.train) and not chooses(config.evaluate, short)
+    assert settings(short, 9, 20, False).steps == 5
 
 
 def test_recommender_scores_a_session_by_all_of_it(trained):
-    recommender = gru4rec_sessions.load_recommender(open_run(trained), "last", seed=1)
+    recommender = recommend.open_recommender(trained, "last", seed=1)
     assert set(recommender.item_ids) == {f"item {i}" for i in range(12)}
     scores = recommender.scores([[3], [5, 3], [5, 3, 1, 4]])
     assert scores.shape == (3, 12) and np.isfinite(scores).all()
