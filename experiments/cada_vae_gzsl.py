@@ -11,47 +11,27 @@ The embedded data are `shapes3d-procedural-zero-shot`: classes of the rendered 3
 frozen map.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
-import jax
-import numpy as np
-from jax.sharding import Mesh
-from jaxtyping import Array, Int
-
 from experiments import cli
-from experiments.entry import Entry
-from experiments.run_report import of_file
-from experiments.stored_models import Stored, published
-from experiments.zero_shot import protocol
-from experiments.zero_shot import report as zero_shot_report
-from experiments.zero_shot.latent_classifier import LatentModel
+from experiments.experiment import About, Experiment, System
+from experiments.run_report import titled
+from experiments.session import Session, command_of
+from experiments.weight_names import published
+from experiments.zero_shot import protocol, stages
 from experiments.zero_shot.protocol import DataConfig, EvaluateConfig
+from experiments.zero_shot.report import findings, in_words
 from jaxmodels.torch_import.cada_vae import PREFIXES, export_state_dict, import_state_dict
 from train import config as train_config
-from train import devices, seeds
 from train.config import TrainConfig
-from train.data.zero_shot import ZeroShotData, scale, validation_task
-from train.errors import UserError
-from train.feed import DeviceFeed
-from train.loop import fit
+from train.data.zero_shot import ZeroShotData
 from train.run_directory import RunDirectory
 from train.steps import cada_vae
 from train.steps.cada_vae import IMAGE
-from train.stored_state import load_state
 from train.task import Task
-
-NAME = "cada_vae_gzsl"
-ABOUT = cli.About(
-    name=NAME,
-    paper="CADA-VAE: generalised zero- and few-shot learning (CVPR 2019)",
-    data="3D Shapes classes, rendered; or xlsa17 files, npz",
-    time="quick: 3.5 min on 2 CPU cores, three seeds",
-)
-VALIDATION = "validation"
-"""The stage of a run whose VAEs see the training part of the validation task only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,163 +77,51 @@ PRESETS: dict[str, Config] = {
 CHANGEABLE = (*(name for name in train_config.RESUMABLE if name != "train.steps"), "evaluate", "preset")
 
 
-def main(argv: Sequence[str]) -> None:
+def flow(session: Session[Config], config: Config) -> None:
     """config -> data -> VAEs -> classifier on latents -> report."""
-    config, resumed = cli.parse(Config, PRESETS, NAME, __doc__ or "", argv)
-    cli.prepare(config)
-    mesh = devices.data_mesh()
-    check(config)
-    data = protocol.open_data(config.data)
-    for part in stages(config, data).values():
-        protocol.check_settings(config.evaluate, part)
-        if config.train.batch_size > len(part.trainval):
-            problem = f"a random subset of {len(part.trainval)} training rows can't have as many"
-            raise UserError("--train.batch-size", config.train.batch_size, problem, "give a smaller one")
-    run = cli.open_or_create(config, resumed, NAME, CHANGEABLE)
-    with cli.training(run, config) as run:
-        cli.announce(config, run, cli.published(config, PRESETS))
-        states = {}
-        for stage, part in stages(config, data).items():
-            what = "the training part of the validation task" if stage else "all training rows"
-            cli.say(f"training on {what}: {len(part.trainval):,} examples of {len(part.seen)} classes")
-            states[stage] = devices.on_one_device(train(config, part, run.in_stage(stage), mesh))
-        report(run, config, data, states)
-
-
-def stages(config: Config, data: ZeroShotData) -> dict[str, ZeroShotData]:
-    """The tasks that VAEs are trained for: the validation task, where that is what chooses, and the task itself."""
-    if config.evaluate.stopping != "validation":
-        return {"": data}
-    return {VALIDATION: scale(validation_task(data)), "": data}
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Examples (image features, attributes of their class) for the feed."""
-
-    data: ZeroShotData
-
-    @property
-    def arrays(self) -> Mapping[str, np.ndarray]:
-        """What lives on the device."""
-        return {IMAGE: self.data.features, "labels": self.data.labels, **self.data.attributes}
-
-    def take(self, arrays: Mapping[str, Array], index: Int[Array, "B"]) -> dict[str, Array]:
-        """{modality: [B, d]}."""
-        labels = arrays["labels"][index]
-        sides = {name: arrays[name][labels] for name in self.data.attributes}
-        return {IMAGE: arrays[IMAGE][index], **sides}
-
-
-def train(config: Config, data: ZeroShotData, run: RunDirectory, mesh: Mesh) -> cada_vae.CADAVAEState:
-    """Trains one set of VAEs per seed, each step on a fresh random subset of the training rows."""
-    feed = DeviceFeed.place(Pairs(data), data.trainval, config.train.batch_size, mesh, order="subsets")
-    fitted = fit(
-        task(config, data),
-        feed,
-        None,
-        seeds.seed_keys(config.seed, config.seeds),
-        schedule(config, data),
-        run,
-        mesh,
-        first_seed=config.seed,
-        profile=config.profile,
-        tensorboard=config.tensorboard,
-    )
-    return fitted.last
-
-
-def task(config: Config, data: ZeroShotData) -> Task:
-    """What `fit` trains."""
-    sizes = {IMAGE: data.features.shape[1], **{name: a.shape[1] for name, a in data.attributes.items()}}
-    step = partial(
-        cada_vae.train_step, config=config.model, sizes=sizes, steps_per_epoch=steps_per_epoch(config, data)
-    )
-    use = partial(protocol.latents_of_zeros, config=config.model, sizes=sizes)
-    return Task(partial(cada_vae.init_state, config=config.model, sizes=sizes), step, use)
-
-
-def steps_per_epoch(config: Config, data: ZeroShotData) -> int:
-    """As many as it takes to see the training rows once, did the subsets not overlap."""
-    return -(-len(data.trainval) // config.train.batch_size)
-
-
-def schedule(config: Config, data: ZeroShotData) -> TrainConfig:
-    """The settings of training with the number of steps that --model.epochs means for these data."""
-    steps = config.train.steps or config.model.epochs * steps_per_epoch(config, data)
-    return replace(config.train, steps=steps)
-
-
-def report(
-    run: RunDirectory, config: Config, data: ZeroShotData, states: Mapping[str, cada_vae.CADAVAEState]
-) -> None:
-    """Trains the classifiers on latents of each stage's VAEs, and writes results, figures and report."""
-    if jax.process_index() != 0:
-        return
-    parts = stages(config, data)
-    steps = {
-        stage: (int(states[stage].step[0]), schedule(config, part).steps) for stage, part in parts.items()
-    }
-    for stage, (step, whole) in steps.items():
-        if step < whole:
-            cli.say(f"  the VAEs {stage or 'of the report'} were trained for {step} of {whole} steps only")
+    tasks = stages.tasks(protocol.open_data(config.data), config.evaluate.stopping)
+    for data in tasks.values():
+        protocol.check_settings(config.evaluate, data)
+        stages.check_subsets(data, config.train.batch_size)
+    session.begin()
+    if session.replays:
+        stages.check_trained(session.run, tasks)
     trained = {
-        stage: (LatentModel(config.model, states[stage].params, states[stage].key), part)
-        for stage, part in parts.items()
+        stage: stages.train(session, vaes(config, data, stage), config.model, data)
+        for stage, data in tasks.items()
     }
-    measured = protocol.evaluate(trained[""], trained.get(VALIDATION), config.evaluate, config.seed)
-    zero_shot_report.write_everything(
-        run,
-        trained[""][0],
-        trained[""][1],
-        measured,
-        zero_shot_report.About(
-            data=in_words(config),
-            config=config.evaluate,
-            first_seed=config.seed,
-            steps=steps,
-            benchmark=config.preset if config.preset in zero_shot_report.PUBLISHED else None,
-            settings=cli.settings_of(config),
-            reference=cli.settings_of(cli.published(config, PRESETS)),
+    page = titled("CADA-VAE", in_words(config.data, config.preset))
+    session.report(lambda run: findings(run, page, trained, config.evaluate, config.seed, config.preset))
+
+
+def vaes(config: Config, data: ZeroShotData, stage: str = "") -> System[cada_vae.CADAVAEState]:
+    """The VAEs of a task, with the official names."""
+    # As many updates as it takes to see the training rows once, did the subsets not overlap.
+    epoch = -(-len(data.trainval) // config.train.batch_size)
+    sizes = {IMAGE: data.features.shape[1], **{name: a.shape[1] for name, a in data.attributes.items()}}
+    shared = {"config": config.model, "sizes": sizes}
+    # Further kinds of attributes, of which the official code has none, go by their own names.
+    prefixes = {**{kind: kind for kind in config.data.attributes}, **PREFIXES}
+    return System(
+        name="cada-vae",
+        title="CADA-VAE",
+        task=Task(
+            partial(cada_vae.init_state, **shared),
+            partial(cada_vae.train_step, **shared, steps_per_epoch=epoch),
+            partial(protocol.latents_of_zeros, **shared),
+        ),
+        config=config,
+        limits=replace(config.train, steps=config.train.steps or config.model.epochs * epoch),
+        stage=stage,
+        names=published(
+            partial(export_state_dict, prefixes=prefixes), partial(import_state_dict, prefixes=prefixes)
         ),
     )
 
 
-def in_words(config: Config) -> str:
-    """What the data are, for the title."""
-    if config.data.source == "procedural":
-        return "rendered classes of 3D Shapes"
-    if config.preset in zero_shot_report.PUBLISHED:
-        return of_file(f"{config.preset.upper()}, read from the files", config.data.path)
-    return of_file("classes", config.data.path)
-
-
-def evaluate(run: RunDirectory, config: Config) -> None:
-    """Measures a run again, from the newest checkpoints, with other settings of evaluation."""
-    data = protocol.open_data(config.data)
-    keys, states = seeds.seed_keys(config.seed, config.seeds), {}
-    for stage, part in stages(config, data).items():
-        protocol.check_settings(config.evaluate, part)
-        if stage and not run.in_stage(stage).checkpoints.is_dir():
-            problem = "the run was made without, and has no VAEs that never saw the validation classes"
-            remedy = f"give fixed, or --resume {run.path} with --evaluate.stopping validation to train them"
-            raise UserError("--stopping", "validation", problem, remedy)
-        states[stage] = load_state(
-            task(config, part), keys, schedule(config, part), run.in_stage(stage), "last"
-        )
-    report(run, config, data, states)
-
-
-def stored_models(run: RunDirectory) -> dict[str, Stored]:
-    """The VAEs that learned from all training rows, with the official names."""
-    config = cli.from_json(Config, run.config)
-    what = task(config, protocol.open_data(config.data))
-    # Further kinds of attributes, of which the official code has none, go by their own names.
-    prefixes = {**{kind: kind for kind in config.data.attributes}, **PREFIXES}
-    names = published(
-        partial(export_state_dict, prefixes=prefixes), partial(import_state_dict, prefixes=prefixes)
-    )
-    return {"cada-vae": Stored(run, config, config.train, what, "last", names)}
+def systems(config: Config, _: RunDirectory) -> Mapping[str, System[cada_vae.CADAVAEState]]:
+    """The VAEs that learned from all training rows."""
+    return {"cada-vae": vaes(config, protocol.open_data(config.data))}
 
 
 def check(config: Config) -> None:
@@ -268,13 +136,22 @@ def check(config: Config) -> None:
     train_config.check(replace(config.train, steps=config.train.steps or 1), devices=1)
 
 
-ENTRY = Entry(
-    about=ABOUT,
-    config=Config,
+EXPERIMENT = Experiment(
+    about=About(
+        name="cada_vae_gzsl",
+        paper="CADA-VAE: generalised zero- and few-shot learning (CVPR 2019)",
+        data="3D Shapes classes, rendered; or xlsa17 files, npz",
+        time="quick: 3.5 min on 2 CPU cores, three seeds",
+    ),
+    doc=__doc__ or "",
+    presets=PRESETS,
+    flow=flow,
     check=check,
-    evaluate=evaluate,
-    stored_models=stored_models,
+    changeable=lambda config: CHANGEABLE,
+    published=("paper", "cub", "sun", "awa1", "awa2"),
+    systems=systems,
 )
+main = command_of(EXPERIMENT)
 
 if __name__ == "__main__":
     cli.main(main)

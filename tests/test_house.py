@@ -235,7 +235,7 @@ TESTED_THROUGH_OTHERS = {
     *modules(
         "experiments.representation", "autoencoding", "measures", "report", "view"
     ),  # test_gwae_3dshapes
-    *modules("experiments.zero_shot", "protocol", "report"),  # test_cada_vae_gzsl
+    *modules("experiments.zero_shot", "protocol", "report", "pictures", "stages"),  # test_cada_vae_gzsl
     # test_multvae_movielens, test_gru4rec_sessions and test_deepstyle_fashion
     *modules("experiments.recommendation", "data", "measures", "page", "training"),
     *modules("experiments.recommendation", "session_data", "session_report", "session_training"),

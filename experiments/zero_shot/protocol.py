@@ -14,12 +14,12 @@ from jaxtyping import Array, Float
 
 from experiments import cli
 from experiments.zero_shot.latent_classifier import (
-    LatentModel,
     Outcome,
     Setting,
     make_problem,
     run_classifiers,
 )
+from experiments.zero_shot.stages import VALIDATION, Stage
 from train.bounds import AtLeast, Choices, NonEmpty
 from train.data.shapes3d_classes import shapes3d_classes
 from train.data.xlsa17 import read_npz, read_xlsa17
@@ -163,7 +163,7 @@ def candidates(setting: Setting, config: EvaluateConfig) -> tuple[int, ...]:
 def choose(
     setting: Setting,
     config: EvaluateConfig,
-    validation: tuple[LatentModel, ZeroShotData] | None,
+    validation: Stage | None,
     first_seed: int,
 ) -> Choice:
     """Where the classifier stops: by table, as given, or where the mean over seeds is best on validation classes.
@@ -176,7 +176,7 @@ def choose(
     """
     samples = candidates(setting, config)
     if validation is not None:
-        tried = [_best_pass(setting, config, n, *validation, first_seed=first_seed) for n in samples]
+        tried = [_best_pass(setting, config, n, validation, first_seed) for n in samples]
         return max(tried, key=lambda choice: choice.score)
     if config.stopping in OFFICIAL_PASSES:
         generalised, alone = OFFICIAL_PASSES[config.stopping][setting.shots]
@@ -188,17 +188,18 @@ def _best_pass(
     setting: Setting,
     config: EvaluateConfig,
     unseen_samples: int,
-    vae: LatentModel,
-    data: ZeroShotData,
+    stage: Stage,
     first_seed: int,
 ) -> Choice:
     samples = (config.samples, unseen_samples)
-    outcome = run_classifiers(vae, data, setting, samples, config.max_passes, config.classifier, first_seed)
+    outcome = run_classifiers(
+        stage.vae, stage.data, setting, samples, config.max_passes, config.classifier, first_seed
+    )
     passes = int(outcome.score.mean(0).argmax()) + 1
     return Choice(passes, unseen_samples, outcome)
 
 
-class Measured(NamedTuple):
+class SettingOutcome(NamedTuple):
     """A setting's classifier at its chosen pass, and what led there."""
 
     setting: Setting
@@ -210,25 +211,20 @@ class Measured(NamedTuple):
         return getattr(self.outcome, name)[:, self.choice.passes - 1]
 
 
-def evaluate(
-    trained: tuple[LatentModel, ZeroShotData],
-    validation: tuple[LatentModel, ZeroShotData] | None,
-    config: EvaluateConfig,
-    first_seed: int,
-) -> list[Measured]:
+def measure(stages: Mapping[str, Stage], config: EvaluateConfig, first_seed: int) -> list[SettingOutcome]:
     """Every setting, on the test rows; where validation chose, the curve goes on beyond the choice."""
-    vae, data = trained
-    measured = []
+    validation, measured = stages.get(VALIDATION), []
     for setting in settings_of(config):
         began = time.monotonic()
         choice = choose(setting, config, validation, first_seed)
         samples, passes = (config.samples, choice.unseen_samples), choice.passes
         if validation is not None:
             passes = config.max_passes
+        vae, data = stages[""].vae, stages[""].data
         outcome = run_classifiers(
             vae, data, setting, samples, passes, config.classifier, first_seed, choice.passes
         )
-        measured.append(Measured(setting, choice, outcome))
+        measured.append(SettingOutcome(setting, choice, outcome))
         score = measured[-1].at_choice("score").mean()
         seconds = time.monotonic() - began
         cli.say(f"  {setting.name}: {score:.3f} after {choice.passes} passes ({seconds:.0f} s)")

@@ -1,21 +1,21 @@
-"""The pictures, tables and page of a zero-shot run."""
+"""Measuring a zero-shot run; its pictures, tables and page."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from experiments import cli
-from experiments.run_report import titled, write_run_report
-from experiments.zero_shot.latent_classifier import LatentModel, Outcome, Setting
-from experiments.zero_shot.protocol import EvaluateConfig, Measured
+from experiments.run_report import of_file
+from experiments.session import Findings
+from experiments.zero_shot import protocol
+from experiments.zero_shot.pictures import picture_sections
+from experiments.zero_shot.protocol import DataConfig, EvaluateConfig, SettingOutcome
+from experiments.zero_shot.stages import Stage
 from train.data.shapes3d_classes import NAME as EMBEDDED
 from train.data.zero_shot import ZeroShotData
 from train.errors import UserError
-from train.figures import Curve, Panel, bands, class_scatter, confusion, curves
 from train.metrics.zero_shot_baselines import (
     Accuracies,
     Rule,
@@ -24,11 +24,9 @@ from train.metrics.zero_shot_baselines import (
     ridge_to_attributes,
     supervised_reference,
 )
-from train.metrics_log import read_metrics
-from train.report import Picture, Report, Section, Settings
-from train.run_directory import RunDirectory, write_json
-from train.steps.cada_vae import IMAGE
-from train.tables import OVER_SEEDS, Cell, Interval, Table, to_text
+from train.report import Section
+from train.run_directory import RunDirectory
+from train.tables import OVER_SEEDS, Cell, Interval, Table
 
 PUBLISHED: Mapping[str, tuple[float, float, float]] = {
     "cub": (0.535, 0.516, 0.524),
@@ -39,64 +37,47 @@ PUBLISHED: Mapping[str, tuple[float, float, float]] = {
 """S, U, H of GZSL in the paper."""
 RULES: Mapping[str, Rule] = {"distance": "euclidean", "cosine": "cosine"}
 SUPERVISED = "supervised (LDA, half of the unseen test images)"
-TERMS = ("loss", "reconstruction", "kl", "cross_alignment", "distribution_alignment")
-SHOWN_CLASSES = 12
-"""Classes of each kind in the picture of the latent space."""
 
 
-@dataclass(frozen=True)
-class About:
-    """What the report says of the run.
-
-    Attributes:
-      data: what the data are, in words.
-      config: of the evaluation.
-      first_seed: of the run.
-      steps: of each stage's VAEs, (done, wanted).
-      benchmark: whose published numbers stand beside the run's; None for none.
-      settings: of the run, as JSON holds them.
-      reference: the published ones, likewise.
-    """
-
-    data: str
-    config: EvaluateConfig
-    first_seed: int
-    steps: Mapping[str, tuple[int, int]]
-    benchmark: str | None
-    settings: Settings
-    reference: Settings
-
-
-def write_everything(
-    run: RunDirectory, vae: LatentModel, data: ZeroShotData, measured: Sequence[Measured], about: About
-) -> None:
-    """results.json, figures, report.html; prints the tables."""
-    run.figures.mkdir(exist_ok=True)
-    for old in (*run.figures.glob("*-passes.png"), *run.figures.glob("*-confusion.png")):
-        old.unlink()
+def findings(
+    run: RunDirectory,
+    title: str,
+    stages: Mapping[str, Stage],
+    config: EvaluateConfig,
+    first_seed: int,
+    preset: str,
+) -> Findings:
+    """Trains the classifiers on latents of each stage's VAEs, measures them, and draws the figures."""
+    for name, stage in stages.items():
+        if stage.done < stage.wanted:
+            whose = name or "of the report"
+            cli.say(f"  the VAEs {whose} were trained for {stage.done} of {stage.wanted} steps only")
+    measured = protocol.measure(stages, config, first_seed)
+    vae, data = stages[""].vae, stages[""].data
     baselines = _baselines(data)
-    write_json(run.path / "results.json", _results(vae, data, measured, baselines, about))
     tables = [_table(data, measured, baselines)]
-    if about.benchmark:
-        tables.append(_published_table(about.benchmark))
-    print("\n\n".join(map(to_text, tables)), flush=True)
-    latents = _latent_space(run.figures / "latents.png", vae, data, about.first_seed)
-    sections = [
-        Section("Accuracy", tables=tables),
-        *(_setting_section(run, item, data, about.config) for item in measured),
-        Section("Latent space", pictures=[latents]),
-        *_loss_section(run),
-    ]
-    report = Report(
-        title=titled("CADA-VAE", about.data),
+    if preset in PUBLISHED:
+        tables.append(_published_table(preset))
+    return Findings(
+        title=title,
         summary=_summary(measured, len(vae.keys)),
-        settings=about.settings,
-        reference=about.reference,
-        reference_name="published",
-        notes=_notes(data, measured, about),
-        sections=sections,
+        sections=[
+            Section("Accuracy", tables=tables),
+            *picture_sections(run, stages[""], measured, config, first_seed),
+        ],
+        results=_results(stages, measured, baselines, first_seed),
+        notes=_notes(stages, measured, config),
+        printed=tables,
     )
-    write_run_report(run, report)
+
+
+def in_words(config: DataConfig, preset: str) -> str:
+    """What the data are, for the title."""
+    if config.source == "procedural":
+        return "rendered classes of 3D Shapes"
+    if preset in PUBLISHED:
+        return of_file(f"{preset.upper()}, read from the files", config.path)
+    return of_file("classes", config.path)
 
 
 def _baselines(data: ZeroShotData) -> dict[str, Accuracies]:
@@ -118,15 +99,14 @@ def _baselines(data: ZeroShotData) -> dict[str, Accuracies]:
 
 
 def _results(
-    vae: LatentModel,
-    data: ZeroShotData,
-    measured: Sequence[Measured],
+    stages: Mapping[str, Stage],
+    measured: Sequence[SettingOutcome],
     baselines: Mapping[str, Accuracies],
-    about: About,
+    first_seed: int,
 ) -> dict[str, Any]:
     """Every number of the report; accuracies in [0, 1], per seed."""
 
-    def numbers(item: Measured) -> dict[str, Any]:
+    def numbers(item: SettingOutcome) -> dict[str, Any]:
         curves = {name: getattr(item.outcome, name).tolist() for name in ("seen", "unseen", "score")}
         chosen = {name: item.at_choice(name).tolist() for name in ("seen", "unseen", "score")}
         if not item.setting.generalised:
@@ -141,9 +121,9 @@ def _results(
         }
 
     return {
-        "data": data.name,
-        "seeds": [about.first_seed + i for i in range(len(vae.keys))],
-        "steps": {stage or "training": done for stage, (done, _) in about.steps.items()},
+        "data": stages[""].data.name,
+        "seeds": [first_seed + i for i in range(len(stages[""].vae.keys))],
+        "steps": {name or "training": stage.done for name, stage in stages.items()},
         "settings": {item.setting.name: numbers(item) for item in measured},
         "baselines": {name: values._asdict() for name, values in baselines.items()},
     }
@@ -151,7 +131,7 @@ def _results(
 
 def _table(
     data: ZeroShotData,
-    measured: Sequence[Measured],
+    measured: Sequence[SettingOutcome],
     baselines: Mapping[str, Accuracies],
 ) -> Table:
     """Accuracies in percent, the model's settings first, then what they are compared with."""
@@ -184,97 +164,7 @@ def _published_table(benchmark: str) -> Table:
     return Table(caption, columns, [["CADA-VAE, GZSL", data, "the paper", *numbers]], apart=True)
 
 
-def _setting_section(
-    run: RunDirectory, item: Measured, data: ZeroShotData, config: EvaluateConfig
-) -> Section:
-    """One setting's curves over passes, and its confusion matrix."""
-    stem = item.setting.name.lower().replace(" ", "-")
-    pictures = [
-        _passes(run.figures / f"{stem}-passes.png", item, config),
-        _confusion(run.figures / f"{stem}-confusion.png", item, data),
-    ]
-    return Section(item.setting.name, pictures=pictures)
-
-
-def _passes(path: Path, item: Measured, config: EvaluateConfig) -> Picture:
-    mark = ("stops here", float(item.choice.passes))
-    shown = {"test rows": item.outcome}
-    how = "after the given number of passes" if config.stopping == "fixed" else "after the official number"
-    if item.choice.validation is not None:
-        shown = {"validation classes": item.choice.validation, **shown}
-        how = (
-            "where the mean over seeds is best on validation classes (with "
-            f"{item.choice.unseen_samples} latents of each unseen class), which are carved out of the training classes"
-        )
-    panels = {}
-    for title, outcome in shown.items():
-        x, curves = _curves(outcome, item.setting)
-        panels[title] = Panel(x, curves, mark=mark, limits=(0, 1))
-    caption = (
-        f"{item.setting.name}: accuracy after each pass of the classifier, mean and 95 % interval over seeds. It stops "
-        f"{how}; what the test rows show chose nothing."
-    )
-    return Picture(bands(path, panels, "classifier passes", "accuracy"), caption)
-
-
-def _confusion(path: Path, item: Measured, data: ZeroShotData) -> Picture:
-    classes = item.outcome.classes
-    unseen = np.isin(classes, data.unseen)
-    order = np.argsort(unseen, kind="stable")
-    names = [data.class_names[classes[i]] for i in order]
-    groups = (("seen classes", int((~unseen).sum())), ("unseen classes", int(unseen.sum())))
-    caption = "Test images of each true class by predicted class, all seeds together; unseen classes last."
-    return Picture(confusion(path, item.outcome.confusion[np.ix_(order, order)], names, groups), caption)
-
-
-def _curves(outcome: Outcome, setting: Setting) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    x = np.arange(1, outcome.score.shape[1] + 1)
-    if not setting.generalised:
-        return x, {"unseen classes": outcome.unseen}
-    return x, {"S (seen)": outcome.seen, "U (unseen)": outcome.unseen, "H": outcome.score}
-
-
-def _latent_space(path: Path, vae: LatentModel, data: ZeroShotData, first_seed: int) -> Picture:
-    """Means of images and attributes of some classes, seen and unseen, in the plane of the attributes' variance."""
-    means = {name: vae.means(name, table)[0] for name, table in data.attributes.items()}
-    centre = np.concatenate(list(means.values()))
-    origin = centre.mean(0)
-    plane = np.linalg.svd(centre - origin, full_matrices=False)[2][:2].T
-    shown = {}
-    for title, classes, rows in (
-        ("seen classes", data.seen, data.test_seen),
-        ("unseen classes", data.unseen, data.test_unseen),
-    ):
-        some = classes[:: max(1, len(classes) // SHOWN_CLASSES)][:SHOWN_CLASSES]
-        rows = rows[np.isin(data.labels[rows], some)]
-        images = vae.means(IMAGE, data.features[rows])[0]
-        groups = [((images - origin) @ plane, np.searchsorted(some, data.labels[rows]), "o")]
-        for marker, table in zip("DsP^v", means.values(), strict=False):
-            groups.append(((table[some] - origin) @ plane, np.arange(len(some)), marker))
-        shown[title] = groups
-    caption = (
-        f"Posterior means of test images (dots) and of class attributes ({', '.join(means)}: large), up to "
-        f"{SHOWN_CLASSES} classes of each kind, in the plane of the largest variance of the attributes' means; colour "
-        f"is the class (seed {first_seed})."
-    )
-    axes = ("first component", "second component")
-    return Picture(class_scatter(path, shown, axes), caption)
-
-
-def _loss_section(run: RunDirectory) -> list[Section]:
-    """The terms over training; nothing where the log is gone."""
-    series = read_metrics(run.metrics)
-    if not series:
-        return []
-    drawn = {name: Curve(*series[name]) for name in TERMS if name in series}
-    caption = (
-        "Terms of the loss, summed over the batch, while the VAEs trained. The loss rises with the weights of its "
-        "terms: that is the warm-up, not divergence."
-    )
-    return [Section("Training", pictures=[Picture(curves(run.figures / "curves.png", drawn), caption)])]
-
-
-def _summary(measured: Sequence[Measured], seeds: int) -> list[str]:
+def _summary(measured: Sequence[SettingOutcome], seeds: int) -> list[str]:
     lines = []
     for item in measured:
         score = 100 * item.at_choice("score").mean()
@@ -283,22 +173,25 @@ def _summary(measured: Sequence[Measured], seeds: int) -> list[str]:
     return [" ".join([*lines, f"{seeds} seed{'s' if seeds > 1 else ''}."])]
 
 
-def _notes(data: ZeroShotData, measured: Sequence[Measured], about: About) -> list[str]:
+def _notes(
+    stages: Mapping[str, Stage], measured: Sequence[SettingOutcome], config: EvaluateConfig
+) -> list[str]:
+    data = stages[""].data
     notes = [
         f"Data: {data.name}, {len(data.features):,} images of {len(data.seen)} seen and {len(data.unseen)} unseen "
         f"classes; {len(data.trainval):,} training, {len(data.test_seen):,} and {len(data.test_unseen):,} test rows.",
         "Features are scaled to [0, 1] by the training rows alone.",
     ]
-    if about.config.stopping == "validation":
-        several = len(about.config.unseen_samples) > 1
+    if config.stopping == "validation":
+        several = len(config.unseen_samples) > 1
         what = "Passes, and for GZSL the latents of each unseen class," if several else "The passes"
         notes.append(
             f"{what} were chosen on validation classes, by VAEs that never saw those: nothing was chosen on test rows."
         )
-    for stage, (done, wanted) in about.steps.items():
-        if done < wanted:
-            whose = "that chose on validation classes" if stage else "that were tested"
-            notes.append(f"The VAEs {whose} were trained for {done:,} of {wanted:,} steps only.")
+    for name, stage in stages.items():
+        if stage.done < stage.wanted:
+            whose = "that chose on validation classes" if name else "that were tested"
+            notes.append(f"The VAEs {whose} were trained for {stage.done:,} of {stage.wanted:,} steps only.")
     if data.name == EMBEDDED:
         notes.append(
             "The images are rendered and their features are those of a fixed random map: numbers on them are not "

@@ -9,7 +9,7 @@ import pytest
 from scipy.io import savemat
 
 from experiments import cada_vae_gzsl, encode, evaluate
-from experiments.zero_shot import protocol, report
+from experiments.zero_shot import protocol, report, stages
 from experiments.zero_shot.latent_classifier import Setting
 from tests.experiments.commands import run, said_on_failure, start, wait_for
 from train.errors import UserError
@@ -245,8 +245,8 @@ def test_published_settings_are_those_of_the_paper():
 
 
 def test_validation_features_are_scaled_by_their_own_training_rows(data):
-    config = cada_vae_gzsl.Config(data=protocol.DataConfig(source="npz", path=data[-1]))
-    part = cada_vae_gzsl.stages(config, protocol.open_data(config.data))["validation"]
+    whole = protocol.open_data(protocol.DataConfig(source="npz", path=data[-1]))
+    part = stages.tasks(whole, "validation")["validation"]
     rows = part.features[part.trainval]
     np.testing.assert_allclose(rows.min(0), 0, atol=1e-6)
     np.testing.assert_allclose(rows.max(0), 1, atol=1e-6)
