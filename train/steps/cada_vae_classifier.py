@@ -11,6 +11,7 @@ import optax
 from jaxtyping import Array, Float, Int, PyTree
 
 from jaxmodels.cada_vae import Classifier
+from train.devices import on_any_mesh
 from train.steps.autoencoder import Metrics
 
 
@@ -49,6 +50,7 @@ def optimiser(config: ClassifierConfig) -> optax.GradientTransformation:
     return optax.adam(config.learning_rate, b1=0.5, b2=0.999)
 
 
+@on_any_mesh
 def classifier_step(
     state: ClassifierState, batch: Mapping[str, Array], config: ClassifierConfig
 ) -> tuple[ClassifierState, Metrics]:

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float, PyTree
 from jaxmodels.critics import ConditionalGaussian
 from objectives.mutual_information import upper
 from objectives.mutual_information.conditional import gaussian_learning_loss, gaussian_scores
+from train.devices import on_any_mesh
 
 Metrics = dict[str, jax.Array]
 Estimate = Literal["club", "club-sampled", "leave-one-out", "club-known"]
@@ -99,6 +100,7 @@ def optimiser(config: MixingConfig) -> optax.GradientTransformation:
     return optax.adam(config.learning_rate)
 
 
+@on_any_mesh
 def train_step(
     state: MixingState, noise: Float[Array, "k n 2 d"], config: MixingConfig, estimate: Estimate
 ) -> tuple[MixingState, Metrics]:
