@@ -1,7 +1,10 @@
 """The data-parallel mesh: one code for one device, eight, several processes, a pod."""
 
+import functools
 import re
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Concatenate, ParamSpec, TypeVar
 
 import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
@@ -11,6 +14,10 @@ from train.errors import UserError
 
 AXIS = "data"
 ITEMS = "items"
+State = TypeVar("State")
+Batch = TypeVar("Batch")
+Settings = ParamSpec("Settings")
+Metrics = TypeVar("Metrics")
 
 
 def data_mesh() -> Mesh:
@@ -78,6 +85,32 @@ def across_devices(batch: PyTree) -> PyTree:
         return jax.lax.with_sharding_constraint(a, PartitionSpec(AXIS, *rest))
 
     return batch if parts_along(AXIS) == 1 else jax.tree.map(divide, batch)
+
+
+def on_any_mesh(
+    step: Callable[Concatenate[State, Batch, Settings], tuple[State, Metrics]],
+) -> Callable[Concatenate[State, Batch, Settings], tuple[State, Metrics]]:
+    """A step that also runs where the caller's mesh has axes of type Explicit, over which its batch is divided.
+
+    Such a division is part of an array's type, and every index and reshape of a divided batch would have to spell out
+    its own. Inside the step these axes are of type Auto instead: the compiler divides the work as the batch is divided.
+    The new state is divided as the old one was; metrics are whole on every device.
+    """
+
+    @functools.wraps(step)
+    def run(
+        state: State, batch: Batch, *args: Settings.args, **named: Settings.kwargs
+    ) -> tuple[State, Metrics]:
+        mesh = jax.sharding.get_abstract_mesh()
+        types = zip(mesh.axis_names, mesh.axis_types, strict=True)
+        explicit = tuple(axis for axis, kind in types if kind == AxisType.Explicit)
+        if not explicit:
+            return step(state, batch, *args, **named)
+        kept = jax.tree.map(lambda a: jax.typeof(a).sharding.spec, state)
+        inside = jax.sharding.auto_axes(axes=explicit, out_sharding=(kept, PartitionSpec()))
+        return inside(lambda state, batch: step(state, batch, *args, **named))(state, batch)
+
+    return run
 
 
 def rows_divide(rows: int) -> bool:

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Int
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from train.errors import UserError
 
@@ -27,6 +27,7 @@ _INDEX_MODES = ("P", "L", "1", "I", "I;16", "I;16B", "I;16L", "I;16N")
 _LARGEST = {"L": 255, "I": 65535, "I;16": 65535, "I;16B": 65535, "I;16L": 65535, "I;16N": 65535}
 _BITS = {"L;2": 3, "L;4": 15, "I;12": 4095, "I;12B": 4095}
 """The largest value of formats of few bits, which Pillow spreads over 8 (of L) or leaves as they are (of I)."""
+_BAD_EXIF = (SyntaxError, ValueError, TypeError, KeyError, EOFError, OSError, UserWarning, struct.error)
 _LOG = logging.getLogger(__name__)
 _Read = TypeVar("_Read")
 # A photo beyond Pillow's limit of pixels is an unreadable file, not a warning in the middle of training.
@@ -86,6 +87,15 @@ def read_indices(file: Encoded, flag: str) -> Int[np.ndarray, "h w"]:
     return found
 
 
+def header_size(file: Encoded) -> tuple[int, int]:
+    """Width and height as the header of a file tells them, upright where it tells its orientation too.
+
+    Raises:
+      UnreadableError: it is damaged, or no image.
+    """
+    return _decode(file, _header_size)
+
+
 def list_images(folder: Path, flag: str, below: bool = False) -> list[Path]:
     """The image files of a folder, by name; how many other entries there are is said.
 
@@ -133,11 +143,23 @@ def _decode(file: Encoded, prepare: Callable[[Image.Image], _Read]) -> _Read:
         raise UnreadableError(file, error) from error
 
 
+def _header_size(image: Image.Image) -> tuple[int, int]:
+    width, height = image.size
+    # Of a PNG Pillow would read all to look for EXIF behind the pixels.
+    if image.format == "PNG" and "exif" not in image.info:
+        return width, height
+    try:
+        turned = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+    except _BAD_EXIF:
+        turned = False
+    return (height, width) if turned else (width, height)
+
+
 def _upright(image: Image.Image) -> Image.Image:
     """As its EXIF orientation says; EXIF that is damaged says nothing."""
     try:
         return ImageOps.exif_transpose(image)
-    except (SyntaxError, ValueError, TypeError, KeyError, EOFError, OSError, UserWarning, struct.error):
+    except _BAD_EXIF:
         return image.copy()
 
 

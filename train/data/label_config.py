@@ -8,6 +8,7 @@ import numpy as np
 
 from train.bounds import AtLeast, Positive, Within, check_bounds
 from train.data.class_names import read_class_names
+from train.data.example_sizes import check_sizes
 from train.data.label_census import ask_for_classes, check_classes, take_census
 from train.data.label_examples import Corrupt, LayoutFiles, find_layout
 from train.data.label_folders import Triples, list_folders
@@ -97,6 +98,7 @@ def open_layouts(config: LayoutConfig) -> LayoutData:
     layout = replace(layout, names=_names(config, preset) or layout.names)
     files = LayoutFiles(triples, table, geometry, layout, corrupt, _flags(config, ""))
     check_first(files)
+    check_sizes(files)
     return replace(_divide(config, files, test_triples), absent=absent)
 
 
@@ -213,6 +215,7 @@ def _divide(config: LayoutConfig, files: LayoutFiles, test_triples: Triples | No
     if test_triples is not None:
         test_files = replace(files, triples=test_triples, flags=_flags(config, "test_"))
         check_first(test_files)
+        check_sizes(test_files)
         test = LayoutPart(test_files, split_indices(len(test_files), (0.0, 0.0, 1.0)).test)
     return files_data(files, train, validation, test)
 

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Int
 from train.data.image_files import UnreadableError, read_indices, read_photo
 from train.data.label_folders import Triples
 from train.data.label_maps import ClassTable
-from train.data.pair_geometry import Geometry, place_map, place_photo
+from train.data.pair_geometry import Geometry, Placement, place_map, place_photo
 from train.errors import UserError
 from train.layout import Layout
 
@@ -98,10 +98,8 @@ class LayoutFiles:
             if array.shape != photo.size[::-1]:
                 flag = of_labels if kind == "label" else of_instances
                 _refuse_sizes(flag, kind, array, triple.image.name, photo.size)
-        geometry = self.geometry if random is not None else self.geometry.for_evaluation()
-        placement = geometry.place(*photo.size, random)
+        placement = self._place(*photo.size, triple.image.name, random)
         placed = {kind: place_map(array, placement) for kind, array in maps.items()}
-        self._check_size(placement.final_width, placement.final_height, triple.image.name)
         return {**placed, "image": place_photo(photo, placement)}
 
     def read(self, rows: Int[np.ndarray, "B"]) -> tuple[Example, Bool[np.ndarray, "B"]]:
@@ -128,12 +126,26 @@ class LayoutFiles:
         maps = ("label", "instance") if self.layout.instances else ("label",)
         return {**{key: np.zeros(plane, np.int32) for key in maps}, "image": np.zeros((*plane, 3), np.uint8)}
 
-    def _check_size(self, width: int, height: int, name: str) -> None:
-        wanted = (self.layout.width, self.layout.height)
-        if (width, height) != wanted:
-            problem = f"{name} becomes {width} x {height} and others {wanted[0]} x {wanted[1]}"
+    def check_size(self, width: int, height: int, name: str) -> None:
+        """Raises UserError where training or evaluation can't bring files of this size to that of all examples."""
+        for random in (None, np.random.default_rng(0)):
+            self._place(width, height, name, random)
+
+    def _place(self, width: int, height: int, name: str, random: np.random.Generator | None) -> Placement:
+        geometry = self.geometry if random is not None else self.geometry.for_evaluation()
+        try:
+            placement = geometry.place(width, height, random)
+        except UserError as error:
+            raise UserError(error.field, error.value, f"{name}: {error.problem}", error.remedy) from error
+        became, wanted = (
+            (placement.final_width, placement.final_height),
+            (self.layout.width, self.layout.height),
+        )
+        if became != wanted:
+            problem = f"{name} becomes {became[0]} x {became[1]} and others {wanted[0]} x {wanted[1]}"
             remedy = "give a mode that ends in crop, or fixed, so that all get one size"
             raise UserError("--data.resize-mode", self.geometry.mode, problem, remedy)
+        return placement
 
 
 def _refuse_sizes(flag: str, kind: str, array: np.ndarray, image_name: str, size: tuple[int, int]) -> None:

@@ -26,7 +26,7 @@ from objectives.alignment import (
 )
 from objectives.elbo import kl_standard_normal
 from train.bounds import AtLeast, Must, Positive
-from train.devices import across_devices
+from train.devices import across_devices, on_any_mesh
 from train.errors import UserError
 from train.steps.amsgrad import amsgrad
 from train.steps.autoencoder import Metrics
@@ -142,6 +142,7 @@ def optimiser(config: CADAVAEConfig) -> optax.GradientTransformation:
     return amsgrad(config.learning_rate)
 
 
+@on_any_mesh
 def train_step(
     state: CADAVAEState, batch: Batch, config: CADAVAEConfig, sizes: Mapping[str, int], steps_per_epoch: int
 ) -> tuple[CADAVAEState, Metrics]:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from jaxmodels.cada_vae import Classifier
 from train.bounds import AtLeast, Positive
+from train.devices import on_any_mesh
 from train.steps.autoencoder import Metrics
 
 
@@ -50,6 +51,7 @@ def optimiser(config: ClassifierConfig) -> optax.GradientTransformation:
     return optax.adam(config.learning_rate, b1=0.5, b2=0.999)
 
 
+@on_any_mesh
 def classifier_step(
     state: ClassifierState, batch: Mapping[str, Array], config: ClassifierConfig
 ) -> tuple[ClassifierState, Metrics]:

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from jaxmodels.cdae import CDAE, Corruption, HiddenActivation, corrupt
 from objectives.pointwise import PointwiseLoss, pointwise
 from train.bounds import AtLeast, Positive
-from train.devices import across_devices
+from train.devices import across_devices, on_any_mesh
 from train.errors import UserError
 from train.item_shards import columns, top_k
 from train.steps.autoencoder import Metrics
@@ -124,6 +124,7 @@ def adagrad(learning_rate: float, beta: float) -> optax.GradientTransformation:
     return optax.GradientTransformation(init, update)
 
 
+@on_any_mesh
 def train_step(
     state: CDAEState, batch: dict[str, Array], config: CDAEConfig, items: int | None = None
 ) -> tuple[CDAEState, Metrics]:

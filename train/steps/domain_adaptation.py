@@ -21,6 +21,7 @@ from jaxmodels.domain_features import DomainFeatures
 from objectives.mutual_information import upper
 from objectives.mutual_information.conditional import gaussian_learning_loss
 from train.bounds import AtLeast, NonEmpty, Positive, Within
+from train.devices import on_any_mesh
 from train.steps.image_types import require_floats
 
 Metrics = dict[str, jax.Array]
@@ -104,6 +105,7 @@ def optimiser(config: AdaptationConfig) -> optax.GradientTransformation:
     return optax.adam(config.learning_rate, b1=0.5)
 
 
+@on_any_mesh
 def train_step(
     state: AdaptationState, batch: dict[str, dict[str, Array]], config: AdaptationConfig, method: Method
 ) -> tuple[AdaptationState, Metrics]:

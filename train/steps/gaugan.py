@@ -25,7 +25,7 @@ from objectives.adversarial import (
 )
 from objectives.elbo import kl_standard_normal
 from objectives.feature_matching import feature_matching
-from train.devices import across_devices
+from train.devices import across_devices, on_any_mesh
 from train.layout import UNKNOWN, Layout
 from train.steps.autoencoder import Metrics, Networks, gradient_norm, split_collections
 from train.steps.gaugan_networks import GauGANConfig, init_networks, make_modules
@@ -105,6 +105,7 @@ def learning_rates(epoch: Int[Array, ""] | int, config: GauGANConfig) -> dict[st
     )
 
 
+@on_any_mesh
 def train_step(
     state: GauGANState,
     batch: Batch,

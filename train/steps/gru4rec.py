@@ -19,7 +19,7 @@ from jaxmodels.gru4rec import Cell, Embedding, GRU4Rec, Hidden, init_tables, inp
 from objectives import ranking
 from objectives.ranking import Reduction
 from train.bounds import AtLeast, Must, NonEmpty, Positive, Within
-from train.devices import across_devices
+from train.devices import across_devices, on_any_mesh
 from train.steps.sparse_adagrad import Adagrad, adagrad_rows, adagrad_tree, init_adagrad
 
 Loss = Literal["cross-entropy", "bpr-max", "top1-max", "bpr", "top1"]
@@ -150,6 +150,7 @@ def item_arrays(support: Int[np.ndarray, " items"], objective: RankingConfig) ->
     return {"support": support.astype(np.float32), "cdf": sampling_cdf(support, objective.sample_alpha)}
 
 
+@on_any_mesh
 def train_step(
     state: GRU4RecState, batch: Batch, config: GRU4RecConfig, objective: RankingConfig
 ) -> tuple[GRU4RecState, Metrics]:

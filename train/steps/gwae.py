@@ -15,7 +15,7 @@ from objectives.adversarial import drift, gradient_penalty, interpolate
 from objectives.elbo import negative_entropy, squared_error
 from objectives.gromov_wasserstein import gromov_wasserstein, latent_scale, mean_std
 from objectives.mmd import mmd
-from train.devices import across_devices
+from train.devices import across_devices, on_any_mesh
 from train.steps.autoencoder import (
     Metrics,
     Networks,
@@ -104,6 +104,7 @@ def _rmsprop(learning_rate: optax.ScalarOrSchedule) -> optax.GradientTransformat
     return optax.rmsprop(learning_rate, decay=0.99, eps=1e-8, eps_in_sqrt=False)
 
 
+@on_any_mesh
 def train_step(state: GWAEState, batch: PyTree, config: GWAEConfig) -> tuple[GWAEState, Metrics]:
     """One update on batch["image"] (uint8 [b, 64, 64, 3]); pure, its noise is a function of (key, step)."""
     x = pixels(batch["image"])

@@ -20,6 +20,7 @@ from jaxmodels.vae import reparameterise
 from objectives.mutual_information import upper
 from objectives.mutual_information.conditional import gaussian_learning_loss
 from train.bounds import AtLeast, Positive
+from train.devices import on_any_mesh
 from train.steps.image_types import require_floats
 
 Metrics = dict[str, jax.Array]
@@ -116,6 +117,7 @@ def optimiser(
     return optax.adam(schedule, b1=0.5)
 
 
+@on_any_mesh
 def train_step(
     state: BottleneckState,
     batch: dict[str, Array],

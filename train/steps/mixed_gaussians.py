@@ -22,6 +22,7 @@ from jaxmodels.critics import ConditionalGaussian
 from objectives.mutual_information import upper
 from objectives.mutual_information.conditional import gaussian_learning_loss, gaussian_scores
 from train.bounds import AtLeast, Positive, Within
+from train.devices import on_any_mesh
 
 Metrics = dict[str, jax.Array]
 Estimate = Literal["club", "club-sampled", "leave-one-out", "club-known"]
@@ -101,6 +102,7 @@ def optimiser(config: MixingConfig) -> optax.GradientTransformation:
     return optax.adam(config.learning_rate)
 
 
+@on_any_mesh
 def train_step(
     state: MixingState, noise: Float[Array, "k n 2 d"], config: MixingConfig, estimate: Estimate
 ) -> tuple[MixingState, Metrics]:

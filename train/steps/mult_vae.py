@@ -17,7 +17,7 @@ from jaxmodels.vae import reparameterise
 from objectives.elbo import kl_standard_normal
 from objectives.likelihood import gaussian, logistic, multinomial
 from train.bounds import AtLeast, Positive, Within
-from train.devices import across_devices
+from train.devices import across_devices, on_any_mesh
 from train.errors import UserError
 from train.item_shards import log_normaliser
 from train.steps.autoencoder import Metrics
@@ -120,6 +120,7 @@ def optimiser(config: MultVAEConfig) -> optax.GradientTransformation:
     return optax.adam(config.learning_rate)
 
 
+@on_any_mesh
 def train_step(
     state: MultVAEState, batch: dict[str, Array], config: MultVAEConfig, items: int
 ) -> tuple[MultVAEState, Metrics]:

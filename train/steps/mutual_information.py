@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, PyTree
 from jaxmodels.critics import Concatenated, ConditionalGaussian, LogBaseline, Separable
 from objectives.mutual_information import lower, upper
 from objectives.mutual_information.conditional import gaussian_learning_loss, gaussian_scores
+from train.devices import on_any_mesh
 from train.steps.mi_estimators import Conditional, ConditionalBound, Critic, Estimator, Known
 
 Metrics = dict[str, jax.Array]
@@ -70,6 +71,7 @@ def optimiser(estimator: Estimator) -> optax.GradientTransformation:
     return optax.adam(estimator.learning_rate, eps=estimator.epsilon)
 
 
+@on_any_mesh
 def train_step(state: MIState, batch: PyTree, estimator: Estimator) -> tuple[MIState, Metrics]:
     """The estimate on batch["x"], batch["y"] [k, d], then one update on the same batch.
 

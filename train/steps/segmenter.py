@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int, Num, PyTree
 
 from jaxmodels.unet import UNet
 from train.bounds import AtLeast, Must, NonEmpty, Positive
+from train.devices import on_any_mesh
 from train.steps.image_types import require_floats
 
 Metrics = dict[str, jax.Array]
@@ -77,6 +78,7 @@ def optimiser(config: SegmenterConfig) -> optax.GradientTransformation:
     return optax.adam(config.learning_rate)
 
 
+@on_any_mesh
 def train_step(
     state: SegmenterState, batch: Mapping[str, Array], config: SegmenterConfig
 ) -> tuple[SegmenterState, Metrics]:

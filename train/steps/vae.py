@@ -14,7 +14,7 @@ from jaxmodels.priors import Normal
 from jaxmodels.vae import reparameterise
 from objectives.elbo import BetaSchedule, beta_at, kl_standard_normal, negative_elbo, squared_error
 from train.bounds import AtLeast
-from train.devices import across_devices
+from train.devices import across_devices, on_any_mesh
 from train.steps.autoencoder import (
     Autoencoder,
     AutoencoderConfig,
@@ -90,6 +90,7 @@ def optimiser(config: VAEConfig) -> optax.GradientTransformation:
     return optax.adam(scheduled(config.learning_rate, config))
 
 
+@on_any_mesh
 def train_step(state: VAEState, batch: PyTree, config: VAEConfig) -> tuple[VAEState, Metrics]:
     """One update on batch["image"] (uint8 [b, 64, 64, 3]); pure, its noise is a function of (key, step)."""
     x = pixels(batch["image"])

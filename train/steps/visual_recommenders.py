@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from jaxmodels.visual_recommenders import BPRMF, VBPR, Catalogue, DeepStyle, ItemVectors, PairwiseRecommender
 from objectives.ranking import bpr_pairs
 from train.bounds import AtLeast, Positive
-from train.devices import across_devices
+from train.devices import across_devices, on_any_mesh
 from train.errors import UserError
 from train.steps.autoencoder import Metrics
 from train.steps.uniform_negatives import Records, draw_negatives
@@ -114,6 +114,7 @@ def optimiser(config: VisualConfig) -> optax.GradientTransformation:
     return {"adam": optax.adam, "sgd": optax.sgd}[config.optimiser](config.learning_rate)
 
 
+@on_any_mesh
 def train_step(
     state: RecommenderState, batch: Batch, config: VisualConfig, sizes: Sizes
 ) -> tuple[RecommenderState, Metrics]:

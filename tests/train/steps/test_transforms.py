@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import AxisType, PartitionSpec
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from tests.train.steps import test_gru4rec as sessions
 from tests.train.steps import test_visual_recommenders as fashion
@@ -171,6 +171,22 @@ def one(tree):
     return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape[1:], a.dtype), tree)
 
 
+def on(mesh_name, batch):
+    """A batch on a mesh; its rows are divided along an axis whose divisions are part of types."""
+    axis, kind = MESHES[mesh_name]
+    if kind != AxisType.Explicit:
+        return batch
+
+    def divided(a):
+        rows = PartitionSpec(axis) if a.ndim and a.shape[0] % COPIES == 0 else PartitionSpec()
+        place = NamedSharding(mesh_of(mesh_name), rows)
+        if isinstance(a, jax.ShapeDtypeStruct):
+            return jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place)
+        return jax.device_put(a, place)
+
+    return jax.tree.map(divided, batch)
+
+
 def sharded(step, axis):
     """`step` on one of several states in each part of a shard_map."""
 
@@ -196,7 +212,7 @@ def test_traces(name):
         chex.assert_trees_all_equal_shapes_and_dtypes(after, state, custom_message=way)
     for mesh in list(MESHES)[: 1 if dear else None]:
         with jax.set_mesh(mesh_of(mesh)):
-            after, _ = jax.eval_shape(jax.jit(system.step), one(state), one(batch))
+            after, _ = jax.eval_shape(jax.jit(system.step), one(state), on(mesh, one(batch)))
         chex.assert_trees_all_equal_shapes_and_dtypes(after, one(state), custom_message=mesh)
 
 
@@ -212,7 +228,7 @@ def test_values(name):
     got = {way: jax.tree.map(lambda a: a[0], run(*fresh(state, batch))) for way, run in ways.items()}
     for mesh in MESHES:
         with jax.set_mesh(mesh_of(mesh)):
-            got[mesh] = jax.jit(system.step)(*fresh(first, system.batch))
+            got[mesh] = jax.jit(system.step)(*fresh(first, on(mesh, system.batch)))
     for after, found in got.values():
         chex.assert_trees_all_close(found, metrics, rtol=1e-4, atol=1e-6)
         chex.assert_trees_all_close(after.params, expected.params, rtol=1e-4, atol=1e-6)
