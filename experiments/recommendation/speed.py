@@ -11,10 +11,10 @@ from scipy.sparse import csr_array
 from experiments import cli
 from experiments.timing import machine, timed
 from train.data.interactions import UserRows, from_pairs
-from train.data.shuffle import epoch_index
 from train.feed import ORDER
 from train.metrics.recommender_baselines import ease
 from train.seeds import over_seeds, seed_keys, unstack
+from train.shuffle import epoch_index
 from train.steps import mult_vae
 from train.tables import Table
 

@@ -15,14 +15,15 @@ from experiments.run_report import of_file
 from train import devices
 from train.config import TrainConfig
 from train.data.files import DEFAULT_CACHE, open_shapes3d
-from train.data.source import Source
 from train.data.split import Split, split_indices
 from train.errors import UserError
 from train.metrics.regressors import Regressor
 from train.report import Settings
-from train.steps.autoencoder import Autoencoder, AutoencoderState, Metrics
+from train.source import Source
+from train.steps.autoencoder import Autoencoder, AutoencoderState
 from train.stored_state import Which
 from train.task import Task, TrainState
+from train.update import Metrics
 
 FEWEST_IMAGES = 1000
 """Of a data set; latents can't outnumber the images that the linear baseline is fitted to."""

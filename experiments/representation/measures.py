@@ -12,12 +12,12 @@ from jaxtyping import Float, Int, PyTree, UInt8
 from experiments import cli
 from experiments.representation.autoencoding import FEWEST_IMAGES, EvaluateConfig, Trained
 from experiments.representation.view import View
-from train.data.source import Source
 from train.data.split import Split
 from train.errors import UserError
 from train.metrics.baselines import fit_linear_codes
 from train.metrics.disentanglement import Scores, score_codes
 from train.metrics.image import psnr
+from train.source import Source
 
 
 def reconstruction_quality(

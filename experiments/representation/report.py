@@ -18,7 +18,6 @@ from experiments.representation.measures import all_scores, held_out_terms, reco
 from experiments.representation.view import View
 from experiments.run_report import write_run_report
 from train import devices
-from train.data.source import Source
 from train.data.split import Split
 from train.figures import Curve, curves, distance_scatter, heat_map, image_grid, latent_histograms
 from train.metrics.disentanglement import DESCRIPTIONS, Scores, describe
@@ -26,6 +25,7 @@ from train.metrics_log import read_metrics
 from train.report import Picture, Report, Section
 from train.run_directory import RunDirectory, write_json
 from train.seeds import unstack
+from train.source import Source
 from train.tables import Interval, Table, to_text
 
 UNITS = {

@@ -12,8 +12,9 @@ import numpy as np
 from train import npz_files
 from train.data import cache, shapes3d
 from train.data.cache import Block, Table
-from train.data.source import ArraySource, ProceduralShapes3D, Source
+from train.data.source import ArraySource, ProceduralShapes3D
 from train.errors import UserError
+from train.source import Source
 
 ROWS_PER_BLOCK = 1024
 DEFAULT_CACHE = pathlib.Path("~/.cache/jaxmodels")

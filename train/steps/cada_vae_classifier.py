@@ -11,7 +11,7 @@ import optax
 from jaxtyping import Array, Float, Int, PyTree
 
 from jaxmodels.cada_vae import Classifier
-from train.steps.autoencoder import Metrics
+from train.update import Metrics
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,8 +21,8 @@ from jaxmodels.domain_features import DomainFeatures
 from objectives.mutual_information import upper
 from objectives.mutual_information.conditional import gaussian_learning_loss
 from train.steps.image_types import require_floats
+from train.update import Metrics
 
-Metrics = dict[str, jax.Array]
 Method = Literal["source-only", "club", "club-sampled"]
 CLASSES, BYTES = 10, 255.0
 

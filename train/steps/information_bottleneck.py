@@ -20,8 +20,8 @@ from jaxmodels.vae import reparameterise
 from objectives.mutual_information import upper
 from objectives.mutual_information.conditional import gaussian_learning_loss
 from train.steps.image_types import require_floats
+from train.update import Metrics
 
-Metrics = dict[str, jax.Array]
 Penalty = Literal["none", "vub", "club", "club-sampled", "vclub", "vclub-sampled"]
 LEARNED = ("vclub", "vclub-sampled")
 """Estimates with a learned q(z|x); the others have the encoder's own p(z|x)."""

@@ -20,8 +20,8 @@ from jaxtyping import Array, Float, PyTree
 from jaxmodels.critics import ConditionalGaussian
 from objectives.mutual_information import upper
 from objectives.mutual_information.conditional import gaussian_learning_loss, gaussian_scores
+from train.update import Metrics
 
-Metrics = dict[str, jax.Array]
 Estimate = Literal["club", "club-sampled", "leave-one-out", "club-known"]
 
 

@@ -16,8 +16,7 @@ from jaxtyping import Array, Float, Int, Num, PyTree
 
 from jaxmodels.unet import UNet
 from train.steps.image_types import require_floats
-
-Metrics = dict[str, jax.Array]
+from train.update import Metrics
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,18 +13,16 @@ from jaxmodels.priors import Normal
 from jaxmodels.vae import reparameterise
 from objectives.elbo import BetaSchedule, beta_at, kl_standard_normal, negative_elbo, squared_error
 from train.devices import across_devices
+from train.networks import Networks, split_collections
 from train.steps.autoencoder import (
     Autoencoder,
     AutoencoderConfig,
-    Metrics,
-    Networks,
     decoder,
     encoder,
-    gradient_norm,
     pixels,
     scheduled,
-    split_collections,
 )
+from train.update import Metrics, gradient_norm
 
 MOMENTUM = 0.1
 
