@@ -4,13 +4,12 @@ Paper: Nakagawa, Togo, Ogawa and Haseyama, "Gromov-Wasserstein Autoencoders", IC
 published: `paper` takes the constants of the official CelebA setting with the factorised neural prior and ten latents,
 and adds a warm-up of 1,000 updates (`--model.warmup-steps 0` is without).
 The embedded data are `shapes3d-procedural`, an approximation of 3D Shapes rendered on the device; `--data.source`
-takes the real set. `--model.objective` trains the VAE or the beta-VAE on the same networks instead.
+takes the real set. `--model.objective` trains another model on the same networks instead: vae, beta-vae, factor-vae or
+dip-vae, with the settings that they share as in the preset.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Literal
 
 import numpy as np
 from jaxtyping import PyTree
@@ -19,6 +18,7 @@ from experiments import cli, run_report
 from experiments.entry import Entry
 from experiments.representation import autoencoding
 from experiments.representation.autoencoding import DataConfig, EvaluateConfig, System
+from experiments.representation.models import Model, system
 from experiments.representation.report import evaluate_and_report
 from experiments.stored_models import Names, Stored, own
 from jaxmodels.torch_import.gwae import export_state_dict
@@ -29,31 +29,28 @@ from train.errors import UserError
 from train.feed import make_feed
 from train.loop import fit
 from train.run_directory import RunDirectory
-from train.steps import gwae, gwae_networks, gwae_weights, vae
+from train.steps import gwae, gwae_weights
+from train.steps.dip_vae import DIPVAEConfig
+from train.steps.factor_vae import FactorVAEConfig
+from train.steps.gwae_networks import GWAEConfig
+from train.steps.vae import ELBOConfig
 from train.stored_state import Which, load_state
 
 NAME = "gwae_3dshapes"
 ABOUT = cli.About(
     name=NAME,
-    paper="Gromov-Wasserstein Autoencoders (ICLR 2023); VAE, beta-VAE",
+    paper="Gromov-Wasserstein Autoencoders (ICLR 2023); VAEs",
     data="3D Shapes, rendered; or TFDS, h5, npz",
     time="quick: 5 to 9 min on 2 CPU cores",
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig(gwae_networks.GWAEConfig, vae.VAEConfig):
-    """The model. Settings of one objective are ignored by the others."""
-
-    objective: Literal["gwae", "vae", "beta-vae"] = "gwae"
-    """What is minimised; the VAE has beta = 1 whatever --model.beta says."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Config(cli.RunConfig):
     """GWAE on 3D Shapes."""
 
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: Model = field(default_factory=GWAEConfig)
+    """Of --model.objective gwae, vae, beta-vae, factor-vae or dip-vae; shown are the settings of that one."""
     train: TrainConfig = field(default_factory=TrainConfig)
     data: DataConfig = field(default_factory=DataConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
@@ -63,7 +60,7 @@ class Config(cli.RunConfig):
 # moments overflow at step 3 of some seeds.
 PAPER = Config(
     preset="paper",
-    model=ModelConfig(prior="factorised-neural", latent_dim=10, beta=4.0, warmup_steps=1000),
+    model=GWAEConfig(prior="factorised-neural", latent_dim=10, warmup_steps=1000),
     train=TrainConfig(steps=100_000, batch_size=64),
 )
 QUICK = replace(
@@ -122,29 +119,6 @@ def main(argv: Sequence[str]) -> None:
         evaluate_and_report(run, trained(config, model, state), source, split, config.evaluate)
 
 
-def system(config: ModelConfig) -> System:
-    """The system of the objective with these settings."""
-    if config.objective == "gwae":
-        return System(
-            name=f"GWAE ({config.prior} prior)",
-            init=partial(gwae.init_state, config=config),
-            train_step=partial(gwae.train_step, config=config),
-            eval_step=partial(gwae.eval_step, config=config),
-            autoencoder=gwae_networks.autoencoder(config),
-            gromov_wasserstein=True,
-        )
-    beta = 1.0 if config.objective == "vae" else config.beta
-    settings = replace(config, beta=beta)
-    return System(
-        name="VAE" if config.objective == "vae" else f"beta-VAE (beta {beta:g})",
-        init=partial(vae.init_state, config=settings),
-        train_step=partial(vae.train_step, config=settings),
-        eval_step=partial(vae.eval_step, config=settings),
-        autoencoder=vae.autoencoder(settings),
-        gromov_wasserstein=False,
-    )
-
-
 def trained(config: Config, system: System, state: PyTree) -> autoencoding.Trained:
     """A stacked state with what evaluation needs to know about it."""
     return autoencoding.Trained(
@@ -154,7 +128,7 @@ def trained(config: Config, system: System, state: PyTree) -> autoencoding.Train
         keys=seeds.seed_keys(config.seed, config.seeds),
         first_seed=config.seed,
         settings=cli.settings_of(config),
-        reference=cli.settings_of(PAPER),
+        reference=cli.settings_of(cli.published(config, PRESETS)),
     )
 
 
@@ -168,12 +142,12 @@ def load_autoencoder(run: RunDirectory, which: Which) -> autoencoding.Trained:
 def stored_models(run: RunDirectory) -> dict[str, Stored]:
     """The autoencoder of a run: GWAE with the official names, the VAEs with ours."""
     config = cli.from_json(Config, run.config)
-    names = official_names(config.model) if config.model.objective == "gwae" else own()
+    names = official_names(config.model) if isinstance(config.model, GWAEConfig) else own()
     task = system(config.model).task
     return {config.model.objective: Stored(run, config, config.train, task, "last", names)}
 
 
-def official_names(model: ModelConfig) -> Names:
+def official_names(model: GWAEConfig) -> Names:
     """Those of the official GWAE code, whose names inside two of its options are not known."""
 
     def export(state: gwae.GWAEState) -> dict[str, np.ndarray]:
@@ -205,20 +179,29 @@ def check(config: Config, device_count: int = 1) -> None:
     cli.check_least(
         [
             ("--model.latent-dim", model.latent_dim, 2),
-            ("--model.critic-steps", model.critic_steps, 1),
-            ("--model.components", model.components, 1),
             ("--model.warmup-steps", model.warmup_steps, 0),
             ("--model.decay-steps", model.decay_steps, 0),
         ]
     )
-    cli.check_positive(
-        [
-            ("--model.learning-rate", model.learning_rate),
-            ("--model.critic-learning-rate", model.critic_learning_rate),
-            ("--model.distance-scale", model.distance_scale),
-            ("--model.beta-steps", model.beta_steps),
-        ]
-    )
+    cli.check_positive([("--model.learning-rate", model.learning_rate)])
+    match model:
+        case GWAEConfig():
+            least = [("critic-steps", model.critic_steps, 1), ("components", model.components, 1)]
+            positive = [
+                ("critic-learning-rate", model.critic_learning_rate),
+                ("distance-scale", model.distance_scale),
+            ]
+        case FactorVAEConfig():
+            least = [("gamma", model.gamma, 0)]
+            positive = [("critic-learning-rate", model.critic_learning_rate)]
+            if model.second_batch:
+                train_config.check(config.train, device_count, least_batch=4)
+        case DIPVAEConfig():
+            least, positive = [("off-diagonal", model.off_diagonal, 0), ("diagonal", model.diagonal, 0)], []
+        case ELBOConfig():
+            least, positive = [], [("beta-steps", model.beta_steps)]
+    cli.check_least((f"--model.{name}", value, low) for name, value, low in least)
+    cli.check_positive((f"--model.{name}", value) for name, value in positive)
     if 0 < model.decay_steps <= model.warmup_steps:
         remedy = "give a --model.decay-steps above it, or 0"
         raise UserError("--model.warmup-steps", model.warmup_steps, "outlasts the decay", remedy)
