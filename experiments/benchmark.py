@@ -29,10 +29,9 @@ from experiments.synthesis.speed import GauGANSpeed, gaugan_table
 from experiments.timing import machine, timed
 from jaxmodels.layers.convolution import Form, convolution_form
 from train.bounds import AtLeast, check_bounds
-from train.data.shuffle import epoch_index
-from train.errors import UserError
 from train.feed import ORDER
 from train.seeds import over_seeds, seed_keys, unstack
+from train.shuffle import epoch_index
 from train.steps import cada_vae, gwae, gwae_networks
 from train.tables import Table, to_text
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import jax
 import tyro
 
-from experiments import first_seconds, processes, streams
+from experiments import first_seconds, processes, streams, unions
 from experiments.settings import absolute, from_json, located, paths, to_json
 from train.bounds import AtLeast, Within, check_bounds
 from train.config import TrainConfig
@@ -125,11 +125,11 @@ def parse(
     The defaults are those of the preset, or those of the run that is resumed; flags override them.
 
     Raises:
-      UserError: the run to resume can't be read.
+      UserError: the run to resume can't be read, or a flag names no member of a union of settings.
       SystemExit: from tyro, with code 2, for flags that don't exist or values of another type.
     """
-    resume = _peek(argv, "--resume")
-    run, default = None, presets.get(_peek(argv, "--preset") or "quick", presets["quick"])
+    resume = unions.peek(argv, "--resume")
+    run, default = None, presets.get(unions.peek(argv, "--preset") or "quick", presets["quick"])
     if resume is not None:
         run = open_run(absolute(Path(resume), "--resume"))
         if run.experiment != name:
@@ -140,19 +140,17 @@ def parse(
                 f"use python -m experiments.{run.experiment}",
             )
         default = dataclasses.replace(from_json(config_class, run.config), resume=None, run_dir=None)
+    default = unions.chosen(default, argv)
     prog, description = f"python -m experiments.{name}", f"{doc.rstrip()}\n\n{HELP}"
-    parsed = tyro.cli(config_class, default=default, prog=prog, description=description, args=list(argv))
+    parsed = tyro.cli(
+        config_class,
+        default=default,
+        prog=prog,
+        description=description,
+        args=list(argv),
+        config=(tyro.conf.AvoidSubcommands,),
+    )
     return located(parsed, default), run
-
-
-def _peek(argv: Sequence[str], flag: str) -> str | None:
-    """The value of a flag that decides the defaults of all others."""
-    for i, argument in enumerate(argv):
-        if argument == flag and i + 1 < len(argv):
-            return argv[i + 1]
-        if argument.startswith(f"{flag}="):
-            return argument.partition("=")[2]
-    return None
 
 
 def prepare(config: RunConfig) -> None:

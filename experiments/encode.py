@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> None:
     images, names = read_images(config.input)
     model = open_model(config.run_dir, config.checkpoint)
     count = len(model.keys)
-    views = [View(model.member.autoencoder, on_one_device(unstack(model.state, i))) for i in range(count)]
+    views = [View(model.learner.autoencoder, on_one_device(unstack(model.state, i))) for i in range(count)]
     encoded = [view.encode(images) for view in views]
     file = io.BytesIO()
     np.savez(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol
 import jax
 from jax.sharding import Mesh
 
-from experiments import cli
+from experiments import cli, unions
 from experiments.settings import REMEDY
 from experiments.weight_names import Names
 from train import devices, seeds
@@ -133,7 +133,8 @@ class Experiment(Generic[cli.Config]):
 
     def reference(self, config: cli.Config) -> cli.Config:
         """The published setting that a run is compared with."""
-        return self.presets[config.preset if config.preset in self.published else self.published[0]]
+        preset = config.preset if config.preset in self.published else self.published[0]
+        return unions.like(self.presets[preset], config)
 
     def saved(self, run: RunDirectory) -> cli.Config:
         """The settings of a run.

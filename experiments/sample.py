@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> None:
     asked = [runs.seed_index(config.seed, model.first_seed, count)]
     chosen = range(count) if config.seed is None else asked
     for index in chosen:
-        view = View(model.member.autoencoder, on_one_device(unstack(model.state, index)))
+        view = View(model.learner.autoencoder, on_one_device(unstack(model.state, index)))
         codes = view.sample(config.n, config.noise_seed)
         images = np.round(view.decode(codes) * 255).astype(np.uint8)
         try:

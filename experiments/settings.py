@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from experiments.unions import Union, union_of
 from train.errors import UserError
 
 Config = TypeVar("Config")
@@ -115,6 +116,8 @@ def _typed(hint: Any, given: Any, name: str) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint):
         return from_json(typing.cast(Any, hint), given, name)
+    if (union := union_of(hint)) is not None:
+        return _of_union(union, given, name)
     if origin in (typing.Union, types.UnionType):
         if given is None and type(None) in arguments:
             return None
@@ -128,6 +131,17 @@ def _typed(hint: Any, given: Any, name: str) -> Any:
     if hint is Path:
         return Path(_path(given, name))
     return _plain(hint, given, name)
+
+
+def _of_union(union: Union, given: Any, name: str) -> Any:
+    """A group of the class that its tag names, without settings of the others; of the first where there is no tag."""
+    if not isinstance(given, Mapping):
+        raise _wrong(name, given, "is no group of settings")
+    value = given.get(union.tag, next(iter(union.kinds)))
+    if not isinstance(value, str) or value not in union.kinds:
+        raise _wrong(f"{name}.{union.tag}", value, f"is none of {', '.join(union.kinds)}")
+    kind = union.kinds[value]
+    return from_json(kind, union.without_others(kind, given), name)
 
 
 def _tuple(arguments: tuple[Any, ...], given: Any, name: str) -> tuple[Any, ...]:

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from jaxmodels import vae
 from jaxmodels.layers.initialisers import xavier_uniform
 
 NoiseLaw = Literal["official", "standard"]
@@ -82,5 +81,5 @@ def reparameterise(
         case "official":
             return mu + jnp.exp(logvar) * noise
         case "standard":
-            return vae.reparameterise(mu, logvar, noise)
+            return mu + jnp.exp(logvar / 2) * noise
     raise ValueError(f"noise {law!r} is unknown: choose official or standard")

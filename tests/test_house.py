@@ -70,6 +70,47 @@ def test_a_room_imports_only_what_it_may(path):
         assert name.split(".")[0] not in ("torch", "tensorflow", "pickle"), name
 
 
+def reached(path: pathlib.Path) -> set[str]:
+    """The modules of ours that a file imports, and those that they import, and so on.
+
+    Counted are distinct files, the first one aside; an `__init__` counts where there is more in it than a docstring.
+    """
+    found: set[pathlib.Path] = set()
+    waiting = [path]
+    while waiting:
+        for name in imports_of(waiting.pop()):
+            parts = name.split(".")
+            stems = [ROOT.joinpath(*parts[:end]) for end in range(1, len(parts) + 1)]
+            files = {file for stem in stems for file in (stem.with_suffix(".py"), stem / "__init__.py")}
+            fresh = {file for file in files - found if parts[0] in ROOMS and file.is_file()}
+            found |= fresh
+            waiting += fresh
+    return {module_of(file) for file in found - {path} if file.stem != "__init__" or statements(file)}
+
+
+def statements(path: pathlib.Path) -> list[ast.stmt]:
+    """Of a file, its docstring aside."""
+    body = ast.parse(path.read_text()).body
+    return [
+        node for node in body if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("system", "most"), [("mult_vae", 10), ("cada_vae", 10), ("cdae", 8), ("visual_recommenders", 8)]
+)
+def test_an_update_is_read_in_few_files(system, most):
+    files = reached(ROOT / "train" / "steps" / f"{system}.py")
+    assert {"train.update", "train.devices"} < files
+    assert len(files) <= most, sorted(files)
+
+
+def test_the_loop_knows_no_data():
+    files = reached(ROOT / "train" / "loop.py")
+    assert {"train.feed", "train.shuffle"} < files
+    assert not [name for name in files if room(name) == "train.data"]
+
+
 def test_only_one_file_knows_orbax():
     users = {module_of(path) for path in FILES if any(n.startswith("orbax") for n in imports_of(path))}
     assert users == {"train.checkpoint"}
@@ -229,6 +270,7 @@ def modules(package: str, *names: str) -> set[str]:
 
 TESTED_THROUGH_OTHERS = {
     "train.errors",  # every test of wrong input
+    "train.source",  # data/test_source
     "train.report_page",  # test_report
     "train.data.scene",  # test_shapes3d
     *modules("experiments", "runs", "evaluate", "encode", "sample"),  # test_gwae_3dshapes

@@ -11,9 +11,9 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Int, PyTree
 
-from train.data.shuffle import epoch_index
-from train.data.source import Source
 from train.devices import across_devices, replicated, split
+from train.shuffle import epoch_index
+from train.source import Source
 
 ORDER = 2**31 - 1
 """Folded into a seed's key for the order of its examples."""
@@ -57,7 +57,7 @@ class StatefulFeed(Protocol):
 
 
 class Examples(Protocol):
-    """What a `DeviceFeed` needs of a source (see `train.data.source.Source`)."""
+    """What a `DeviceFeed` needs of a source (see `train.source.Source`)."""
 
     @property
     def arrays(self) -> Mapping[str, np.ndarray]: ...

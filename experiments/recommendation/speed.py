@@ -12,11 +12,10 @@ from scipy.sparse import csr_array
 from experiments.timing import machine, timed
 from train.bounds import AtLeast
 from train.data.interactions import UserRows, from_pairs
-from train.data.shuffle import epoch_index
-from train.errors import UserError
 from train.feed import ORDER
 from train.metrics.recommender_baselines import ease
 from train.seeds import over_seeds, seed_keys, unstack
+from train.shuffle import epoch_index
 from train.steps import mult_vae
 from train.tables import Table
 

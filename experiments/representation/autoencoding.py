@@ -17,14 +17,15 @@ from train import devices
 from train.bounds import AtLeast
 from train.config import TrainConfig
 from train.data.files import DEFAULT_CACHE, open_shapes3d
-from train.data.source import Source
 from train.data.split import Split, split_indices
 from train.errors import UserError
 from train.feed import Feed, make_feed
 from train.metrics.regressors import Regressor
-from train.steps.autoencoder import Autoencoder, AutoencoderState, Metrics
+from train.source import Source
+from train.steps.autoencoder import Autoencoder, AutoencoderState
 from train.stored_state import Which
 from train.task import Task, TrainState
+from train.update import Metrics
 
 FEWEST_IMAGES = 1000
 """Of a data set; latents can't outnumber the images that the linear baseline is fitted to."""
@@ -78,7 +79,7 @@ State = TypeVar("State", bound=FamilyState)
 
 
 @dataclass(frozen=True)
-class Member(Generic[State]):
+class Learner(Generic[State]):
     """A member of the family with its settings: what is trained, and its networks for use after training."""
 
     name: str
@@ -98,14 +99,14 @@ class Member(Generic[State]):
 class ImageSystem(System[Any]):
     """The autoencoder of a run, for `encode` and `sample` too."""
 
-    member: Member[Any]
+    learner: Learner[Any]
 
 
 @dataclass(frozen=True)
-class Model:
-    """A member with the stacked state of its seeds."""
+class Learned:
+    """A member of the family with the stacked state of its seeds."""
 
-    member: Member[Any]
+    learner: Learner[Any]
     state: PyTree
     keys: jax.Array
     first_seed: int

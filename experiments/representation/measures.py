@@ -10,14 +10,14 @@ import numpy as np
 from jaxtyping import Float, Int, PyTree, UInt8
 
 from experiments import cli
-from experiments.representation.autoencoding import FEWEST_IMAGES, EvaluateConfig, Model
+from experiments.representation.autoencoding import FEWEST_IMAGES, EvaluateConfig, Learned
 from experiments.representation.view import View
-from train.data.source import Source
 from train.data.split import Split
 from train.errors import UserError
 from train.metrics.baselines import fit_linear_codes
 from train.metrics.disentanglement import Scores, score_codes
 from train.metrics.image import psnr
+from train.source import Source
 
 
 def reconstruction_quality(
@@ -52,11 +52,11 @@ def _mean_psnr(images: np.ndarray, targets: np.ndarray) -> float:
 
 
 def held_out_terms(
-    model: Model, seeds: list[PyTree], fresh: list[PyTree], images: UInt8[np.ndarray, "n h w c"]
+    model: Learned, seeds: list[PyTree], fresh: list[PyTree], images: UInt8[np.ndarray, "n h w c"]
 ) -> dict[str, dict[str, list[float]]]:
     """Every term of the loss in eval mode on test images, before and after training: term -> {start, end} -> seeds."""
     batches = images[: len(images) // 64 * 64].reshape(-1, 64, *images.shape[1:])[:8]
-    eval_step = jax.jit(model.member.eval_step)
+    eval_step = jax.jit(model.learner.eval_step)
     out: dict[str, dict[str, list[float]]] = {}
     for when, states in (("start", fresh), ("end", seeds)):
         for state in states:
@@ -68,7 +68,7 @@ def held_out_terms(
 
 
 def all_scores(
-    model: Model,
+    model: Learned,
     views: list[View],
     fresh: list[PyTree],
     source: Source,
@@ -81,9 +81,9 @@ def all_scores(
         return {}
     batch = source[split.test[: config.train_codes + config.test_codes]]
     score = partial(_score, batch["image"], batch["factors"], source, config)
-    encoders: dict[str, list[Callable]] = {model.member.name: [view.means for view in views]}
+    encoders: dict[str, list[Callable]] = {model.learner.name: [view.means for view in views]}
     if config.baselines:
-        encoders["random encoder"] = [View(model.member.autoencoder, state).means for state in fresh]
+        encoders["random encoder"] = [View(model.learner.autoencoder, state).means for state in fresh]
         linear = fit_linear_codes(
             source[split.train[:4096]]["image"], views[0].means(batch["image"][:1]).shape[1]
         )

@@ -11,13 +11,12 @@ from jaxtyping import Float, UInt8
 from scipy.spatial.distance import pdist
 
 from experiments import cli
-from experiments.representation.autoencoding import EvaluateConfig, Model
+from experiments.representation.autoencoding import EvaluateConfig, Learned
 from experiments.representation.measures import all_scores, held_out_terms, reconstruction_quality
 from experiments.representation.view import View
 from experiments.run_report import titled
 from experiments.session import Findings
 from train import devices
-from train.data.source import Source
 from train.data.split import Split
 from train.figures import Curve, curves, distance_scatter, heat_map, image_grid, latent_histograms
 from train.metrics.disentanglement import DESCRIPTIONS, Scores, describe
@@ -25,6 +24,7 @@ from train.metrics_log import read_metrics
 from train.report import Picture, Section
 from train.run_directory import RunDirectory
 from train.seeds import unstack
+from train.source import Source
 from train.tables import OVER_SEEDS, Interval, Table
 
 UNITS = {
@@ -36,13 +36,13 @@ UNITS = {
 
 
 def findings(
-    run: RunDirectory, model: Model, data: str, source: Source, split: Split, config: EvaluateConfig
+    run: RunDirectory, model: Learned, data: str, source: Source, split: Split, config: EvaluateConfig
 ) -> Findings:
     """Measures the model on the test split and draws the figures; `data` says what the data are, in words."""
     cli.say(f"evaluating at step {model.step} ...")
     seeds = [devices.on_one_device(unstack(model.state, i)) for i in range(len(model.keys))]
-    views = [View(model.member.autoencoder, state) for state in seeds]
-    fresh = [jax.jit(model.member.init)(key) for key in devices.on_one_device(model.keys)]
+    views = [View(model.learner.autoencoder, state) for state in seeds]
+    fresh = [jax.jit(model.learner.init)(key) for key in devices.on_one_device(model.keys)]
     images = source[split.test[: config.images]]["image"]
 
     quality = reconstruction_quality(views, images, source, split, config)
@@ -61,7 +61,7 @@ def findings(
     if scores:
         tables["scores"] = _score_table(results, config)
     return Findings(
-        title=titled(model.member.name, data),
+        title=titled(model.learner.name, data),
         summary=_summary(model, results),
         sections=_sections(tables, pictures, results, config),
         results=results,
@@ -94,7 +94,7 @@ def _sections(
 
 def _pictures(
     run: RunDirectory,
-    model: Model,
+    model: Learned,
     view: View,
     images: UInt8[np.ndarray, "n h w c"],
     source: Source,
@@ -164,12 +164,12 @@ def _traversals(path: Path, view: View, mu: Float[np.ndarray, "n l"], count: int
     return image_grid(path, grid, [f"z{i}" for i in shown], [f"{s:+.1f}" for s in steps])
 
 
-def _distances(path: Path, model: Model, view: View, codes: Float[np.ndarray, "n l"]) -> Path:
+def _distances(path: Path, model: Learned, view: View, codes: Float[np.ndarray, "n l"]) -> Path:
     """Pairs among the first 256 prior samples, with the unit that the model gives to latent distances."""
     codes = codes[:256]
     decoded = view.decode(codes).reshape(len(codes), -1)
     latent, image = pdist(codes), pdist(decoded)
-    if model.member.gromov_wasserstein:
+    if model.learner.gromov_wasserstein:
         scale = float(np.exp(view.state.params["log_scale"]) / codes.std(0, ddof=1).mean())
     else:
         scale = float((latent @ image) / max(latent @ latent, 1e-12))
@@ -208,11 +208,11 @@ def _cell(values: list[float], seeds: int) -> Interval | float:
     return Interval.of(values) if len(values) == seeds else values[0]
 
 
-def _quality_table(model: Model, results: Mapping[str, Any]) -> Table:
+def _quality_table(model: Learned, results: Mapping[str, Any]) -> Table:
     quality = results["reconstruction"]
     rows = [
-        [f"{model.member.name}, posterior mean", Interval.of(quality["psnr"]), Interval.of(quality["mse"])],
-        [f"{model.member.name}, posterior sample", Interval.of(quality["psnr_sampled"]), math.nan],
+        [f"{model.learner.name}, posterior mean", Interval.of(quality["psnr"]), Interval.of(quality["mse"])],
+        [f"{model.learner.name}, posterior sample", Interval.of(quality["psnr_sampled"]), math.nan],
         ["linear (PCA) with as many latents", quality["psnr_linear"][0], math.nan],
         ["mean training image", quality["psnr_mean_image"][0], math.nan],
     ]
@@ -236,11 +236,11 @@ def _terms_table(results: Mapping[str, Any]) -> Table:
     )
 
 
-def _summary(model: Model, results: Mapping[str, Any]) -> list[str]:
+def _summary(model: Learned, results: Mapping[str, Any]) -> list[str]:
     seeds = len(results["seeds"])
     psnr = np.mean(results["reconstruction"]["psnr"])
     lines = [
-        f"{model.member.name} after {results['step']:,} updates, {seeds} seed{'s' if seeds > 1 else ''}: "
+        f"{model.learner.name} after {results['step']:,} updates, {seeds} seed{'s' if seeds > 1 else ''}: "
         f"PSNR {psnr:.1f} dB on test images."
     ]
     if results["scores"]:
@@ -250,7 +250,7 @@ def _summary(model: Model, results: Mapping[str, Any]) -> list[str]:
 
 
 def _notes(
-    model: Model, source: Source, split: Split, results: Mapping[str, Any], config: EvaluateConfig
+    model: Learned, source: Source, split: Split, results: Mapping[str, Any], config: EvaluateConfig
 ) -> list[str]:
     notes = [
         f"Data: {source.name}, {len(source):,} images; fixed split {len(split.train):,} / {len(split.validation):,} / "

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, PyTree, UInt8
 
 from experiments.experiment import experiment_of
-from experiments.representation.autoencoding import ImageSystem, Model
+from experiments.representation.autoencoding import ImageSystem, Learned
 from train.errors import UserError
 from train.run_directory import open_run
 from train.steps.autoencoder import Autoencoder
@@ -21,7 +21,7 @@ BATCH = 256
 """Images per call of a network in evaluation."""
 
 
-def open_model(path: Path, which: Which) -> Model:
+def open_model(path: Path, which: Which) -> Learned:
     """The autoencoder of images that a run trained, from its `last` or its `best` checkpoint.
 
     Raises:
@@ -32,7 +32,7 @@ def open_model(path: Path, which: Which) -> Model:
     systems = {} if experiment.systems is None else experiment.systems(experiment.saved(run), run)
     for system in systems.values():
         if isinstance(system, ImageSystem):
-            return Model(system.member, system.load(run, which), system.keys, system.config.seed)
+            return Learned(system.learner, system.load(run, which), system.keys, system.config.seed)
     remedy = "give a run of an autoencoder, e.g. of gwae_3dshapes"
     raise UserError("RUN_DIR", path, f"is a run of {run.experiment}, which has no images", remedy)
 

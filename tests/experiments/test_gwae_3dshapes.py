@@ -1,6 +1,7 @@
 """The experiment as a user runs it: a tiny run end to end, the commands on it, and wrong input."""
 
 import json
+import shutil
 import signal
 import subprocess
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import encode, evaluate, gwae_3dshapes, sample, weights
+from experiments import cli, encode, evaluate, gwae_3dshapes, sample, unions, weights
 from experiments.representation import autoencoding, view
 from experiments.representation.view import open_model
 from tests.experiments.commands import run, said_on_failure, start, wait_for
@@ -125,6 +126,15 @@ def test_encode_and_sample_use_the_run(trained, tmp_path):
         (["--model.warmup-steps", "-5"], "--model.warmup-steps"),
         (["--model.warmup-steps", "5000"], "--model.warmup-steps"),
         (["--model.latent-dim", "5000"], "--model.latent-dim"),
+        (["--model.objective", "gan"], "choose gwae, vae, beta-vae, factor-vae or dip-vae"),
+        (["--model.beta", "3"], "--model.beta"),
+        (["--model.objective", "vae", "--model.critic-steps", "3"], "--model.critic-steps"),
+        (["--model.objective", "factor-vae", "--model.gamma", "-1"], "--model.gamma"),
+        (
+            ["--model.objective=factor-vae", "--model.second-batch", "--train.batch-size", "2"],
+            "--train.batch-size",
+        ),
+        (["--model.objective", "dip-vae", "--model.diagonal", "-1"], "--model.diagonal"),
         (["--data.device-gb", "nan"], "--data.device-gb"),
         (["--distributed.coordinator", "foo"], "--distributed.coordinator"),
         (["--evaluate.train-codes", "48000"], "--evaluate.train-codes"),
@@ -204,6 +214,48 @@ def test_batch_must_divide_over_the_devices(small_images, tmp_path, monkeypatch,
     arguments = [*FAST, *small_images, "--train.batch-size", 12, "--run-dir", tmp_path / "a"]
     said = said_on_failure(gwae_3dshapes.main, arguments, monkeypatch, capsys)
     assert "12" in said and "8 devices" in said
+
+
+OLD = {
+    **{
+        "objective": "gwae",
+        "latent_dim": 10,
+        "learning_rate": 4e-4,
+        "warmup_steps": 200,
+        "decay_steps": 2000,
+    },
+    **{"batch_norm": False, "residual_blocks": False, "padding": "edge", "dtype": "float32"},
+    **{"prior": "factorised-neural", "components": 10, "mixture": "coded", "coef_w": 1.0, "coef_d": 1.0},
+    **{"coef_h": 0.03, "distance_scale": 12.0, "joint": "critic", "critic_learning_rate": 2e-4},
+    **{"critic_steps": 1, "gradient_penalty": 10.0, "learned_similarity": False, "mixed_potential": False},
+    **{"latent_batch_norm": False, "beta": 4.0, "beta_schedule": "constant", "beta_steps": 10000},
+}
+"""The model in config.json of a run of the quick preset, when settings of all objectives were one class."""
+
+
+@pytest.mark.parametrize("objective", ["gwae", "vae", "beta-vae"])
+def test_settings_of_a_run_before_each_objective_had_its_own(objective):
+    quick = gwae_3dshapes.QUICK
+    saved = {**cli.to_json(quick), "model": {**OLD, "objective": objective}}
+    read = cli.from_json(gwae_3dshapes.Config, json.loads(json.dumps(saved)))
+    assert read == unions.chosen(quick, ["--model.objective", objective])
+
+
+def test_a_run_before_each_objective_had_its_own_goes_on(trained, tmp_path):
+    """As it was saved then: with settings of GWAE in a run of the VAE, and a state of another class."""
+    folder = tmp_path / "old"
+    shutil.copytree(trained, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["model"] = {**OLD, **config["model"]}
+    (folder / "config.json").write_text(json.dumps(config))
+    np.savez(tmp_path / "images.npz", images=np.zeros((2, 64, 64, 3), np.uint8))
+    for run_directory, out in ((folder, "old.npz"), (trained, "new.npz")):
+        arguments = [run_directory, "--input", tmp_path / "images.npz", "--out", tmp_path / out]
+        encode.main([str(argument) for argument in arguments])
+    with np.load(tmp_path / "old.npz") as old, np.load(tmp_path / "new.npz") as new:
+        np.testing.assert_array_equal(old["mean"], new["mean"])
+    gwae_3dshapes.main(["--resume", str(folder)])
+    assert set(json.loads((folder / "config.json").read_text())["model"]) < set(OLD)
 
 
 def test_resume_refuses_changed_settings(trained, monkeypatch, capsys):

@@ -13,9 +13,10 @@ from train import npz_files
 from train.data import cache, shapes3d
 from train.data.cache import Block, Table
 from train.data.hdf5_files import Hdf5File, open_hdf5
-from train.data.source import ArraySource, ProceduralShapes3D, Source
+from train.data.source import ArraySource, ProceduralShapes3D
 from train.errors import UserError, first_line
 from train.inflation import TooLargeError
+from train.source import Source
 
 ROWS_PER_BLOCK = 1024
 DEFAULT_CACHE = pathlib.Path("~/.cache/jaxmodels")

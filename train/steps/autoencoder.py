@@ -1,7 +1,7 @@
 """What every Gaussian autoencoder of the family shares: its settings, networks, and use after training."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +12,8 @@ from jaxtyping import Array, Float, PyTree, UInt8
 from jaxmodels.gwae import Decoder, Encoder
 from jaxmodels.priors import Prior
 from train.bounds import AtLeast, Positive
+from train.networks import Networks
 from train.steps.image_types import require_bytes
-
-Metrics = dict[str, jax.Array]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,36 +74,6 @@ def pixels(image: UInt8[Array, "b h w c"]) -> Float[Array, "b h w c"]:
     return require_bytes(image).astype(jnp.float32) / 255
 
 
-def split_collections(variables: PyTree) -> tuple[PyTree, PyTree]:
-    """(params, other collections) of what `init` returned."""
-    others = {name: value for name, value in variables.items() if name != "params"}
-    return variables.get("params", {}), others
-
-
-@dataclass
-class Networks:
-    """Applies several modules that keep collections, and collects what their train-mode calls change.
-
-    A call `networks("decoder", z)` reads the parameters and the newest collections of that name. It lives inside
-    one trace of one loss function.
-    """
-
-    modules: dict[str, nn.Module]
-    params: PyTree
-    collections: dict[str, PyTree]
-    train: bool
-
-    def __call__(self, name: str, *inputs: Any, method: str | None = None, params: PyTree = None) -> Any:
-        """Output of the module `name`; in train mode its collections advance."""
-        variables = {"params": self.params[name] if params is None else params, **self.collections[name]}
-        module, mutable = self.modules[name], list(self.collections[name])
-        if not (self.train and mutable):
-            return module.apply(variables, *inputs, self.train, method=method)
-        output, changed = module.apply(variables, *inputs, self.train, method=method, mutable=mutable)
-        self.collections = {**self.collections, name: changed}
-        return output
-
-
 def scheduled(learning_rate: float, config: AutoencoderConfig) -> optax.ScalarOrSchedule:
     """The learning rate with its warm-up and decay, if it has any."""
     rise, fall = config.warmup_steps, config.decay_steps
@@ -113,13 +82,6 @@ def scheduled(learning_rate: float, config: AutoencoderConfig) -> optax.ScalarOr
             learning_rate / max(rise, 1), learning_rate, rise, fall, learning_rate / 100
         )
     return optax.linear_schedule(learning_rate / rise, learning_rate, rise) if rise else learning_rate
-
-
-def gradient_norm(gradient: PyTree) -> Float[Array, ""]:
-    """Euclidean norm over all leaves; finite wherever the gradient is, however large."""
-    largest = optax.tree.norm(gradient, ord="inf")
-    scale = jnp.where(largest > 0, largest, 1.0)
-    return scale * optax.tree.norm(jax.tree.map(lambda g: g / scale, gradient))
 
 
 @dataclass(frozen=True)

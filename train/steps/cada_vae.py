@@ -29,7 +29,7 @@ from train.bounds import AtLeast, Must, Positive
 from train.devices import across_devices, on_any_mesh
 from train.errors import UserError
 from train.steps.amsgrad import amsgrad
-from train.steps.autoencoder import Metrics
+from train.update import Metrics
 
 IMAGE = "image"
 Batch = Mapping[str, Float[Array, "b _"]]
@@ -179,7 +179,7 @@ def update(
         state.params, batch, noise, weights_at(epoch, config), config, sizes
     )
     updates, optimiser_state = optimiser(config).update(gradient, state.optimiser, state.params)
-    # Not autoencoder.gradient_norm: on a CPU its care about overflow takes a twentieth of this step.
+    # Not update.gradient_norm: on a CPU its care about overflow takes a twentieth of this step.
     metrics["gradient_norm"] = optax.tree.norm(gradient)
     state = state.replace(
         step=state.step + 1,

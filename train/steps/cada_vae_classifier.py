@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from jaxmodels.cada_vae import Classifier
 from train.bounds import AtLeast, Positive
 from train.devices import on_any_mesh
-from train.steps.autoencoder import Metrics
+from train.update import Metrics
 
 
 @dataclass(frozen=True, kw_only=True)

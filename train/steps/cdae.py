@@ -19,7 +19,7 @@ from train.bounds import AtLeast, Positive
 from train.devices import across_devices, on_any_mesh
 from train.errors import UserError
 from train.item_shards import columns, top_k
-from train.steps.autoencoder import Metrics
+from train.update import Metrics
 
 L2Form = Literal["used-rows", "all"]
 ACCUMULATOR = 1e-4

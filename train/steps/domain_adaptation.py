@@ -23,8 +23,8 @@ from objectives.mutual_information.conditional import gaussian_learning_loss
 from train.bounds import AtLeast, NonEmpty, Positive, Within
 from train.devices import on_any_mesh
 from train.steps.image_types import require_floats
+from train.update import Metrics
 
-Metrics = dict[str, jax.Array]
 Method = Literal["source-only", "club", "club-sampled"]
 CLASSES, BYTES = 10, 255.0
 

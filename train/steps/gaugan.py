@@ -27,9 +27,10 @@ from objectives.elbo import kl_standard_normal
 from objectives.feature_matching import feature_matching
 from train.devices import across_devices, on_any_mesh
 from train.layout import UNKNOWN, Layout
-from train.steps.autoencoder import Metrics, Networks, gradient_norm, split_collections
+from train.networks import Networks, split_collections
 from train.steps.gaugan_networks import GauGANConfig, init_networks, make_modules
 from train.steps.image_types import require_bytes
+from train.update import Metrics, gradient_norm
 
 Batch = Mapping[str, Array]
 Perceptual = Callable[[Float[Array, "b h w 3"], Float[Array, "b h w 3"]], Float[Array, ""]]

@@ -17,7 +17,7 @@ from jaxmodels.torch_import.spade import (
     split_networks,
 )
 from train.layout import Layout
-from train.steps.autoencoder import split_collections
+from train.networks import split_collections
 from train.steps.gaugan import GauGANState, fresh_state
 from train.steps.gaugan_networks import GauGANConfig, init_networks
 

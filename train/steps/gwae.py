@@ -16,15 +16,13 @@ from objectives.elbo import negative_entropy, squared_error
 from objectives.gromov_wasserstein import gromov_wasserstein, latent_scale, mean_std
 from objectives.mmd import mmd
 from train.devices import across_devices, on_any_mesh
+from train.networks import Networks, split_collections
 from train.steps.autoencoder import (
-    Metrics,
-    Networks,
-    gradient_norm,
     pixels,
     scheduled,
-    split_collections,
 )
 from train.steps.gwae_networks import GWAEConfig, make_modules, prior
+from train.update import Metrics, gradient_norm
 
 
 class GWAEState(flax.struct.PyTreeNode):

@@ -23,6 +23,8 @@ MOMENTUM = 0.5
 class GWAEConfig(AutoencoderConfig):
     """Settings of GWAE; the defaults are those of the official code."""
 
+    objective: Literal["gwae"] = "gwae"
+    """GWAE."""
     prior: PriorName = "neural"
     """Sampler of codes."""
     components: Annotated[int, AtLeast(1)] = 10

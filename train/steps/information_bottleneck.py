@@ -22,8 +22,8 @@ from objectives.mutual_information.conditional import gaussian_learning_loss
 from train.bounds import AtLeast, Positive
 from train.devices import on_any_mesh
 from train.steps.image_types import require_floats
+from train.update import Metrics
 
-Metrics = dict[str, jax.Array]
 Penalty = Literal["none", "vub", "club", "club-sampled", "vclub", "vclub-sampled"]
 LEARNED = ("vclub", "vclub-sampled")
 """Estimates with a learned q(z|x); the others have the encoder's own p(z|x)."""

@@ -23,8 +23,8 @@ from objectives.mutual_information import upper
 from objectives.mutual_information.conditional import gaussian_learning_loss, gaussian_scores
 from train.bounds import AtLeast, Positive, Within
 from train.devices import on_any_mesh
+from train.update import Metrics
 
-Metrics = dict[str, jax.Array]
 Estimate = Literal["club", "club-sampled", "leave-one-out", "club-known"]
 
 

@@ -20,7 +20,7 @@ from train.bounds import AtLeast, Positive, Within
 from train.devices import across_devices, on_any_mesh
 from train.errors import UserError
 from train.item_shards import log_normaliser
-from train.steps.autoencoder import Metrics
+from train.update import Metrics
 
 Likelihood = Literal["multinomial", "gaussian", "logistic"]
 ANNEALED = 0.85

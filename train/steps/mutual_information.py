@@ -16,8 +16,7 @@ from objectives.mutual_information import lower, upper
 from objectives.mutual_information.conditional import gaussian_learning_loss, gaussian_scores
 from train.devices import on_any_mesh
 from train.steps.mi_estimators import Conditional, ConditionalBound, Critic, Estimator, Known
-
-Metrics = dict[str, jax.Array]
+from train.update import Metrics
 
 
 class MIState(flax.struct.PyTreeNode):

@@ -18,8 +18,8 @@ from jaxmodels.unet import UNet
 from train.bounds import AtLeast, Must, NonEmpty, Positive
 from train.devices import on_any_mesh
 from train.steps.image_types import require_floats
+from train.update import Metrics
 
-Metrics = dict[str, jax.Array]
 MULTIPLE_OF_4 = Must(lambda width: width > 0 and width % 4 == 0, "a multiple of 4")
 
 

@@ -21,8 +21,8 @@ from objectives.ranking import bpr_pairs
 from train.bounds import AtLeast, Positive
 from train.devices import across_devices, on_any_mesh
 from train.errors import UserError
-from train.steps.autoencoder import Metrics
 from train.steps.uniform_negatives import Records, draw_negatives
+from train.update import Metrics
 
 Kind = Literal["bpr-mf", "vbpr", "deepstyle"]
 

@@ -7,9 +7,9 @@ import pytest
 
 from train.data import scene, shapes3d
 from train.data.layout_world import CLASS_OF_SURFACE, FLOOR, SKY, WALL, LayoutWorld
-from train.data.shuffle import epoch_index
 from train.devices import data_mesh, use_mesh
 from train.feed import DeviceFeed
+from train.shuffle import epoch_index
 
 SHAPE = 4
 """The column of the object's shape among the factors."""

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from train.data import shapes3d
-from train.data.source import ArraySource, ProceduralShapes3D, Source
+from train.data.source import ArraySource, ProceduralShapes3D
 from train.errors import UserError
+from train.source import Source
 
 pytestmark = pytest.mark.usefixtures("optimised")
 SIZES = (2, 3, 2)

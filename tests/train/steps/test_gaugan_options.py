@@ -12,8 +12,8 @@ from flax import linen as nn
 
 from jaxmodels.spade import SPADEResBlock, Style, to_image
 from train.layout import Layout
+from train.networks import Networks
 from train.steps import gaugan, gaugan_networks
-from train.steps.autoencoder import Networks
 from train.steps.gaugan_networks import GauGANConfig, make_modules
 
 PLAIN = Layout(3, dont_care=False, instances=False, height=32, width=32)

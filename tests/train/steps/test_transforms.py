@@ -19,7 +19,9 @@ from train.steps import (
     cada_vae,
     cada_vae_classifier,
     cdae,
+    dip_vae,
     domain_adaptation,
+    factor_vae,
     gaugan,
     gaugan_networks,
     gru4rec,
@@ -57,6 +59,11 @@ def photos(*shape):
 
 def labels(high, *shape):
     return jnp.asarray(np.random.default_rng(1).integers(0, high, shape, dtype=np.int32))
+
+
+def of_member(member) -> System:
+    """A member of the VAE family."""
+    return System(member.init, member.train_step, IMAGES)
 
 
 def of(module, batch, *settings, init=None, **kwargs) -> System:
@@ -103,7 +110,9 @@ XY = {
 SESSIONS = (sessions.CONFIG, sessions.DROPPED)
 SYSTEMS = {
     "gwae": of(gwae, IMAGES, GWAE),
-    "vae": of(vae, IMAGES, vae.VAEConfig(latent_dim=2, batch_norm=True)),
+    "vae": of_member(vae.member(vae.VAEConfig(latent_dim=2, batch_norm=True))),
+    "factor_vae": of_member(factor_vae.member(factor_vae.FactorVAEConfig(latent_dim=2))),
+    "dip_vae": of_member(dip_vae.member(dip_vae.DIPVAEConfig(latent_dim=2, covariance="codes"))),
     "cada_vae": of(cada_vae, FEATURES, CADA, MODALITIES, 10, init=(CADA, MODALITIES)),
     "cada_vae classifier": System(
         lambda key: cada_vae_classifier.init_classifier(key, 3, 5, CLASSIFIER),
@@ -138,7 +147,7 @@ SYSTEMS = {
 }
 RUN = ("mult_vae", "cdae", "mixed_gaussians")
 """Those that compile in a moment: their values are compared; of the others the traces."""
-DEAR = ("gaugan", "gwae", "vae", "domains/club-sampled")
+DEAR = ("gaugan", "gwae", "vae", "factor_vae", "dip_vae", "domains/club-sampled")
 """Those that take seconds to trace; training itself runs them under vmap."""
 MESHES = {
     "batch, explicit": ("batch", AxisType.Explicit),

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from train.data import shuffle
-from train.data.shuffle import epoch_index
+from train import shuffle
+from train.shuffle import epoch_index
 
 index = jax.jit(epoch_index, static_argnames=("batch", "size"))
 
