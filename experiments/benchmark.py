@@ -29,6 +29,7 @@ from experiments.synthesis.speed import GauGANSpeed, gaugan_table
 from experiments.timing import machine, timed
 from jaxmodels.layers.convolution import Form, convolution_form
 from train.bounds import AtLeast, check_bounds
+from train.errors import UserError
 from train.feed import ORDER
 from train.seeds import over_seeds, seed_keys, unstack
 from train.shuffle import epoch_index

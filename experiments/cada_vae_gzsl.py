@@ -28,6 +28,7 @@ from jaxmodels.torch_import.cada_vae import PREFIXES, export_state_dict, import_
 from train import config as train_config
 from train.config import TrainConfig
 from train.data.zero_shot import ZeroShotData
+from train.errors import UserError
 from train.run_directory import RunDirectory
 from train.steps import cada_vae
 from train.steps.cada_vae import IMAGE

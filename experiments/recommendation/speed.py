@@ -12,6 +12,7 @@ from scipy.sparse import csr_array
 from experiments.timing import machine, timed
 from train.bounds import AtLeast
 from train.data.interactions import UserRows, from_pairs
+from train.errors import UserError
 from train.feed import ORDER
 from train.metrics.recommender_baselines import ease
 from train.seeds import over_seeds, seed_keys, unstack

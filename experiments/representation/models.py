@@ -1,6 +1,6 @@
 """The registry of what is trained on images with known factors: by its settings, each as a `Learner`.
 
-A new member of the VAE family is one line in `Model` and one in `learner`; a type checker finds the one that is missing.
+A new member of the VAE family is one line in `Model` and one in `learner`; a type checker finds what is missing.
 """
 
 from collections.abc import Mapping
