@@ -1,6 +1,7 @@
 """The experiment as a user runs it: a tiny run end to end, the commands on it, and wrong input."""
 
 import json
+import shutil
 import signal
 import subprocess
 
@@ -12,6 +13,7 @@ from PIL import Image
 from experiments import encode, evaluate, gwae_3dshapes, sample, weights
 from experiments.representation import autoencoding, view
 from tests.experiments.commands import run, said_on_failure, start, wait_for
+from tests.experiments.few_images import FEW
 from train import devices
 from train.run_directory import open_run
 
@@ -43,14 +45,14 @@ def trained(small_images, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAX_COMPILATION_CACHE_DIR", "unused")
-        patch.setattr(view, "BATCH", 16)  # images are few, and batches are filled up
+        patch.setattr(view, "BATCH", FEW)  # images are few, and batches are filled up
         gwae_3dshapes.main([*ONE_MODEL, *small_images, "--run-dir", str(folder)])
         yield folder
 
 
 @pytest.mark.slow
 def test_two_seeds_beside_a_random_network_and_linear_codes(small_images, tmp_path):
-    run("gwae_3dshapes", *FAST, *small_images, "--seeds", 2, "--run-dir", tmp_path / "run")
+    run("gwae_3dshapes", *FAST, *small_images, "--seeds", 2, "--run-dir", tmp_path / "run", few_images=True)
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert results["seeds"] == [0, 1] and results["step"] == 6
     model, random, linear = results["scores"].values()
@@ -83,10 +85,11 @@ def test_embedded_images_are_named_for_what_they_are():
 
 
 @pytest.mark.slow
-def test_evaluate_measures_the_same_again(trained):
-    before = json.loads((trained / "results.json").read_text())
-    evaluate.main([str(trained)])
-    after = json.loads((trained / "results.json").read_text())
+def test_evaluate_measures_the_same_again(whole, tmp_path):
+    folder = shutil.copytree(whole, tmp_path / "run")
+    before = json.loads((folder / "results.json").read_text())
+    run("evaluate", folder, few_images=True)
+    after = json.loads((folder / "results.json").read_text())
     np.testing.assert_allclose(after["reconstruction"]["psnr"], before["reconstruction"]["psnr"], rtol=1e-6)
 
 
@@ -157,7 +160,7 @@ def main_job(small_images, tmp_path_factory):
     short = ("--train.steps", "3", "--train.checkpoint-every", "3", "--model.objective", "gwae")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAX_COMPILATION_CACHE_DIR", "unused")
-        patch.setattr(view, "BATCH", 16)
+        patch.setattr(view, "BATCH", FEW)
         patch.setattr(devices, "data_mesh", devices.one_device_mesh)
         gwae_3dshapes.main([*ONE_MODEL, *small_images, *short, "--run-dir", str(folder)])
     return folder
@@ -176,7 +179,7 @@ def test_the_main_job_from_command_to_report(main_job):
 
 def test_the_commands_on_the_main_job(main_job, tmp_path, monkeypatch):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "unused")
-    monkeypatch.setattr(view, "BATCH", 16)
+    monkeypatch.setattr(view, "BATCH", FEW)
     before = json.loads((main_job / "results.json").read_text())
     evaluate.main([str(main_job)])
     after = json.loads((main_job / "results.json").read_text())
@@ -224,16 +227,23 @@ def losses(folder):
     return [line["loss"] for line in lines if "loss" in line]
 
 
+@pytest.fixture(scope="module")
+def whole(small_images, tmp_path_factory):
+    """A run by its command, on one device."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    run("gwae_3dshapes", *ONE_MODEL, *small_images, "--run-dir", folder, few_images=True)
+    return folder
+
+
 @pytest.mark.slow
-def test_killed_run_resumes_to_the_same_losses(small_images, tmp_path):
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    run("gwae_3dshapes", *ONE_MODEL, *small_images, "--run-dir", whole)
+def test_killed_run_resumes_to_the_same_losses(whole, small_images, tmp_path):
+    cut = tmp_path / "cut"
     quiet = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
-    process = start("gwae_3dshapes", *ONE_MODEL, *small_images, "--run-dir", cut, **quiet)
+    process = start("gwae_3dshapes", *ONE_MODEL, *small_images, "--run-dir", cut, few_images=True, **quiet)
     wait_for(cut / "checkpoints" / "last" / "2", process)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    run("gwae_3dshapes", "--resume", cut)
+    run("gwae_3dshapes", "--resume", cut, few_images=True)
     assert losses(cut) == losses(whole)
     (a, b) = (final_state(folder) for folder in (cut, whole))
     jax.tree.map(np.testing.assert_array_equal, a, b)
@@ -252,6 +262,7 @@ def test_ctrl_c_saves_and_says_how_to_resume(small_images, tmp_path):
 
 
 @pytest.mark.slow
-def test_more_steps_are_permitted(trained):
-    gwae_3dshapes.main(["--resume", str(trained), "--train.steps", "8"])
-    assert json.loads((trained / "results.json").read_text())["step"] == 8
+def test_more_steps_are_permitted(whole, tmp_path):
+    folder = shutil.copytree(whole, tmp_path / "run")
+    run("gwae_3dshapes", "--resume", folder, "--train.steps", 8, few_images=True)
+    assert json.loads((folder / "results.json").read_text())["step"] == 8
