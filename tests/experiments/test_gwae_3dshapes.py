@@ -227,11 +227,15 @@ def losses(folder):
     return [line["loss"] for line in lines if "loss" in line]
 
 
+# With batch norm as in the run of two processes, whose programs of one device are these.
+RESUMABLE = (*ONE_MODEL, "--model.batch-norm")
+
+
 @pytest.fixture(scope="module")
 def whole(small_images, tmp_path_factory):
     """A run by its command, on one device."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
-    run("gwae_3dshapes", *ONE_MODEL, *small_images, "--run-dir", folder, few_images=True)
+    run("gwae_3dshapes", *RESUMABLE, *small_images, "--run-dir", folder, few_images=True)
     return folder
 
 
@@ -239,7 +243,7 @@ def whole(small_images, tmp_path_factory):
 def test_killed_run_resumes_to_the_same_losses(whole, small_images, tmp_path):
     cut = tmp_path / "cut"
     quiet = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
-    process = start("gwae_3dshapes", *ONE_MODEL, *small_images, "--run-dir", cut, few_images=True, **quiet)
+    process = start("gwae_3dshapes", *RESUMABLE, *small_images, "--run-dir", cut, few_images=True, **quiet)
     wait_for(cut / "checkpoints" / "last" / "2", process)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -252,7 +256,7 @@ def test_killed_run_resumes_to_the_same_losses(whole, small_images, tmp_path):
 @pytest.mark.slow
 def test_ctrl_c_saves_and_says_how_to_resume(small_images, tmp_path):
     folder = tmp_path / "run"
-    settings = (*FAST, *small_images, "--train.steps", "100000", "--run-dir", folder)
+    settings = (*RESUMABLE, *small_images, "--train.steps", "100000", "--run-dir", folder)
     process = start("gwae_3dshapes", *settings, stderr=subprocess.PIPE)
     wait_for(folder / "checkpoints" / "last" / "2", process)
     process.send_signal(signal.SIGINT)

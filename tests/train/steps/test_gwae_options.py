@@ -33,6 +33,14 @@ OPTIONS = {
     },
 }
 """Every prior, each with one more option: what they do to an update doesn't depend on each other. The last has all."""
+STEPPED = {
+    "factorised neural": {},
+    **{name: {"joint": "mmd"} for name in ("full mixture", "vector-quantised", "uniform", "spherical")},
+    "normal, mmd": {},
+    "causal, all": {},
+}
+"""Of these the numbers of a step are looked at, of four without the critic, which takes most of the compilation and is
+the same beside every prior. Those of the other two are the official code's (test_gwae)."""
 CRITIC_METRICS = {"critic_loss", "critic_logits", "critic_penalty", "critic_gradient_norm"}
 
 
@@ -49,12 +57,16 @@ def config_of(name):
     return dataclasses.replace(SMALL, **OPTIONS[name])
 
 
+def stepped(name):
+    return dataclasses.replace(config_of(name), **STEPPED[name])
+
+
 @functools.cache
 def compiled_step(name):
     """The jitted step of an option, which may be traced once."""
 
     def step(state, batch):
-        return gwae.train_step(state, batch, config_of(name))
+        return gwae.train_step(state, batch, stepped(name))
 
     chex.clear_trace_counter()  # chex counts by the name of the function
     return jax.jit(chex.assert_max_traces(step, n=1))
@@ -76,9 +88,9 @@ def test_shapes(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("name", STEPPED)
 def test_one_step_is_finite_and_moves_every_parameter_that_has_a_gradient(name):
-    config = config_of(name)
+    config = stepped(name)
     state = gwae.init_state(jax.random.key(0), config)
     after, metrics = compiled_step(name)(state, batch())
     chex.assert_tree_all_finite((after.params, after.critic, after.collections, metrics))
