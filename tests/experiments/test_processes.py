@@ -70,7 +70,7 @@ def test_gwae_six_steps(small_images, tmp_path):
 def test_cada_vae_with_its_two_stages(tmp_path):
     np.savez(tmp_path / "small.npz", **zero_shot.benchmark())
     data = ("--data.source", "npz", "--data.path", tmp_path / "small.npz")
-    compare("cada_vae_gzsl", (*zero_shot.TINY, *data), 1e-5, tmp_path)
+    compare("cada_vae_gzsl", (*zero_shot.TINY, *zero_shot.ONE_COUNT, *data), 1e-5, tmp_path)
     one, two = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("one", "two"))
     assert one["settings"] == two["settings"]
 
@@ -79,6 +79,7 @@ def test_cada_vae_with_its_two_stages(tmp_path):
 @pytest.mark.parametrize("killed", [0, 1])
 def test_the_other_says_which_process_was_killed(killed, tmp_path):
     settings = (
+        *("--data.users", 300, "--data.items", 60, "--data.held-out-users", 30),
         "--models",
         "dae",
         "--epochs",
