@@ -40,8 +40,22 @@ ONE_MODEL = (*FAST, "--evaluate.no-baselines", "--evaluate.votes", "0")
 
 
 @pytest.fixture(scope="module")
+def main_job(small_images, tmp_path_factory):
+    """A run of what the README trains, GWAE with its prior and its critic, on one device as most have."""
+    folder = tmp_path_factory.mktemp("runs") / "gwae"
+    short = ("--train.steps", "3", "--train.checkpoint-every", "3", "--model.objective", "gwae")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", "unused")
+        patch.setattr(view, "BATCH", FEW)
+        with pytest.MonkeyPatch.context() as training:
+            training.setattr(devices, "data_mesh", devices.one_device_mesh)
+            gwae_3dshapes.main([*ONE_MODEL, *small_images, *short, "--run-dir", str(folder)])
+        yield folder
+
+
+@pytest.fixture(scope="module")
 def trained(small_images, tmp_path_factory):
-    """A run of one seed of the VAE, in this process."""
+    """A run of one seed of the VAE on eight devices."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAX_COMPILATION_CACHE_DIR", "unused")
@@ -59,6 +73,7 @@ def test_two_seeds_beside_a_random_network_and_linear_codes(small_images, tmp_pa
     assert len(model) == len(random) == 2 and len(linear) == 1
 
 
+@pytest.mark.slow
 def test_run_directory_is_complete(trained):
     assert {"report.html", "results.json", "metrics.jsonl", "config.json", "figures", "checkpoints"} <= {
         path.name for path in trained.iterdir()
@@ -93,7 +108,7 @@ def test_evaluate_measures_the_same_again(whole, tmp_path):
     np.testing.assert_allclose(after["reconstruction"]["psnr"], before["reconstruction"]["psnr"], rtol=1e-6)
 
 
-def test_encode_and_sample_use_the_run(trained, tmp_path):
+def test_encode_and_sample_use_the_run(main_job, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
     np.savez(tmp_path / "images.npz", images=images)
     folder = tmp_path / "png"
@@ -102,13 +117,13 @@ def test_encode_and_sample_use_the_run(trained, tmp_path):
         Image.fromarray(image).save(folder / f"{i}.png")
     codes = []
     for source, out in ((tmp_path / "images.npz", "a.npz"), (folder, "b.npz")):
-        encode.main([str(trained), "--input", str(source), "--out", str(tmp_path / out)])
+        encode.main([str(main_job), "--input", str(source), "--out", str(tmp_path / out)])
         with np.load(tmp_path / out, allow_pickle=False) as archive:
             codes.append(archive["mean"])
     assert codes[0].shape == (1, 3, 10)
     np.testing.assert_array_equal(*codes)
 
-    sample.main([str(trained), "--n", "5", "--out", str(tmp_path / "samples")])
+    sample.main([str(main_job), "--n", "5", "--out", str(tmp_path / "samples")])
     assert len(list((tmp_path / "samples" / "seed0").glob("*.png"))) == 5
 
 
@@ -139,31 +154,18 @@ def test_bad_input_is_one_clear_error(arguments, expected, tmp_path, monkeypatch
     assert not list(tmp_path.iterdir())
 
 
-def test_bad_input_of_the_commands(trained, tmp_path, monkeypatch, capsys):
+def test_bad_input_of_the_commands(main_job, tmp_path, monkeypatch, capsys):
     (tmp_path / "empty.npz").write_bytes(b"")
     np.save(tmp_path / "array.npy", np.zeros(3))
     (tmp_path / "array.npy").rename(tmp_path / "array.npz")
     (tmp_path / "broken.png").write_bytes(b"no image")
     for name in ("empty.npz", "array.npz", "broken.png", "absent"):
-        arguments = [trained, "--input", tmp_path / name, "--out", tmp_path / "z.npz"]
+        arguments = [main_job, "--input", tmp_path / name, "--out", tmp_path / "z.npz"]
         assert name in said_on_failure(encode.main, arguments, monkeypatch, capsys)
     assert "RUN_DIR" in said_on_failure(evaluate.main, [tmp_path], monkeypatch, capsys)
-    wrong_seed = [trained, "--out", tmp_path / "s", "--seed", 9]
+    wrong_seed = [main_job, "--out", tmp_path / "s", "--seed", 9]
     assert "--seed" in said_on_failure(sample.main, wrong_seed, monkeypatch, capsys)
     assert not (tmp_path / "z.npz").exists()
-
-
-@pytest.fixture(scope="module")
-def main_job(small_images, tmp_path_factory):
-    """A run of what the README trains, GWAE with its prior and its critic, on one device as most have."""
-    folder = tmp_path_factory.mktemp("runs") / "gwae"
-    short = ("--train.steps", "3", "--train.checkpoint-every", "3", "--model.objective", "gwae")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JAX_COMPILATION_CACHE_DIR", "unused")
-        patch.setattr(view, "BATCH", FEW)
-        patch.setattr(devices, "data_mesh", devices.one_device_mesh)
-        gwae_3dshapes.main([*ONE_MODEL, *small_images, *short, "--run-dir", str(folder)])
-    return folder
 
 
 def test_the_main_job_from_command_to_report(main_job):
@@ -177,9 +179,7 @@ def test_the_main_job_from_command_to_report(main_job):
     assert (main_job / "report.html").read_text().count("data:image/png;base64,") == len(shown)
 
 
-def test_the_commands_on_the_main_job(main_job, tmp_path, monkeypatch):
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "unused")
-    monkeypatch.setattr(view, "BATCH", FEW)
+def test_the_commands_on_the_main_job(main_job, tmp_path):
     before = json.loads((main_job / "results.json").read_text())
     evaluate.main([str(main_job)])
     after = json.loads((main_job / "results.json").read_text())
@@ -209,11 +209,11 @@ def test_batch_must_divide_over_the_devices(small_images, tmp_path, monkeypatch,
     assert "12" in said and "8 devices" in said
 
 
-def test_resume_refuses_changed_settings(trained, monkeypatch, capsys):
-    changed = ["--resume", trained, "--model.latent-dim", 5]
+def test_resume_refuses_changed_settings(main_job, monkeypatch, capsys):
+    changed = ["--resume", main_job, "--model.latent-dim", 5]
     said = said_on_failure(gwae_3dshapes.main, changed, monkeypatch, capsys)
     assert "latent" in said and "train.steps" in said
-    assert "--resume" in said_on_failure(gwae_3dshapes.main, ["--run-dir", trained], monkeypatch, capsys)
+    assert "--resume" in said_on_failure(gwae_3dshapes.main, ["--run-dir", main_job], monkeypatch, capsys)
 
 
 def final_state(folder):
