@@ -20,9 +20,15 @@ ENVIRONMENT = {
 }
 
 
-def run(name, *arguments, environment=None, check=True, cwd=None):
+def command_line(name, *arguments, few_images=False):
+    """`python -m experiments.<name>`; with `few_images` in calls of networks as small as the tests' data."""
+    module = ["tests.experiments.few_images", name] if few_images else [f"experiments.{name}"]
+    return [sys.executable, "-m", *module, *map(str, arguments)]
+
+
+def run(name, *arguments, environment=None, check=True, cwd=None, few_images=False):
     """`python -m experiments.<name>` to its end."""
-    command = [sys.executable, "-m", f"experiments.{name}", *map(str, arguments)]
+    command = command_line(name, *arguments, few_images=few_images)
     done = subprocess.run(
         command, env=environment or ENVIRONMENT, capture_output=True, text=True, timeout=1500, cwd=cwd
     )
@@ -31,9 +37,9 @@ def run(name, *arguments, environment=None, check=True, cwd=None):
     return done
 
 
-def start(name, *arguments, **pipes):
+def start(name, *arguments, few_images=False, **pipes):
     """The same in the background."""
-    command = [sys.executable, "-m", f"experiments.{name}", *map(str, arguments)]
+    command = command_line(name, *arguments, few_images=few_images)
     return subprocess.Popen(command, env=ENVIRONMENT, text=True, **pipes)
 
 

@@ -93,7 +93,6 @@ def test_all_models_of_one_run(file, tmp_path):
     assert "DeepStyle - VBPR" in (tmp_path / "run" / "report.html").read_text()
 
 
-@pytest.mark.slow
 def test_a_run_is_measured_again_and_otherwise(trained):
     directory, before = open_run(trained), results(trained)
     config = cli.from_json(deepstyle_fashion.Config, directory.config)

@@ -14,6 +14,7 @@ from experiments import cli, encode, evaluate, gwae_3dshapes, sample, unions, we
 from experiments.representation import autoencoding, view
 from experiments.representation.view import open_model
 from tests.experiments.commands import run, said_on_failure, start, wait_for
+from tests.experiments.few_images import FEW
 from train import devices
 
 TINY = (
@@ -39,25 +40,40 @@ ONE_MODEL = (*FAST, "--evaluate.no-baselines", "--evaluate.votes", "0")
 
 
 @pytest.fixture(scope="module")
+def main_job(small_images, tmp_path_factory):
+    """A run of what the README trains, GWAE with its prior and its critic, on one device as most have."""
+    folder = tmp_path_factory.mktemp("runs") / "gwae"
+    short = ("--train.steps", "3", "--train.checkpoint-every", "3", "--model.objective", "gwae")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", "unused")
+        patch.setattr(view, "BATCH", FEW)
+        with pytest.MonkeyPatch.context() as training:
+            training.setattr(devices, "data_mesh", devices.one_device_mesh)
+            gwae_3dshapes.main([*ONE_MODEL, *small_images, *short, "--run-dir", str(folder)])
+        yield folder
+
+
+@pytest.fixture(scope="module")
 def trained(small_images, tmp_path_factory):
-    """A run of one seed of the VAE, in this process."""
+    """A run of one seed of the VAE on eight devices."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JAX_COMPILATION_CACHE_DIR", "unused")
-        patch.setattr(view, "BATCH", 16)  # images are few, and batches are filled up
+        patch.setattr(view, "BATCH", FEW)  # images are few, and batches are filled up
         gwae_3dshapes.main([*ONE_MODEL, *small_images, "--run-dir", str(folder)])
         yield folder
 
 
 @pytest.mark.slow
 def test_two_seeds_beside_a_random_network_and_linear_codes(small_images, tmp_path):
-    run("gwae_3dshapes", *FAST, *small_images, "--seeds", 2, "--run-dir", tmp_path / "run")
+    run("gwae_3dshapes", *FAST, *small_images, "--seeds", 2, "--run-dir", tmp_path / "run", few_images=True)
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert results["seeds"] == [0, 1] and results["step"] == 6
     model, random, linear = results["scores"].values()
     assert len(model) == len(random) == 2 and len(linear) == 1
 
 
+@pytest.mark.slow
 def test_run_directory_is_complete(trained):
     assert {"report.html", "results.json", "metrics.jsonl", "config.json", "figures", "checkpoints"} <= {
         path.name for path in trained.iterdir()
@@ -84,14 +100,15 @@ def test_embedded_images_are_named_for_what_they_are():
 
 
 @pytest.mark.slow
-def test_evaluate_measures_the_same_again(trained):
-    before = json.loads((trained / "results.json").read_text())
-    evaluate.main([str(trained)])
-    after = json.loads((trained / "results.json").read_text())
+def test_evaluate_measures_the_same_again(whole, tmp_path):
+    folder = shutil.copytree(whole, tmp_path / "run")
+    before = json.loads((folder / "results.json").read_text())
+    run("evaluate", folder, few_images=True)
+    after = json.loads((folder / "results.json").read_text())
     np.testing.assert_allclose(after["reconstruction"]["psnr"], before["reconstruction"]["psnr"], rtol=1e-6)
 
 
-def test_encode_and_sample_use_the_run(trained, tmp_path):
+def test_encode_and_sample_use_the_run(main_job, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
     np.savez(tmp_path / "images.npz", images=images)
     folder = tmp_path / "png"
@@ -100,13 +117,13 @@ def test_encode_and_sample_use_the_run(trained, tmp_path):
         Image.fromarray(image).save(folder / f"{i}.png")
     codes = []
     for source, out in ((tmp_path / "images.npz", "a.npz"), (folder, "b.npz")):
-        encode.main([str(trained), "--input", str(source), "--out", str(tmp_path / out)])
+        encode.main([str(main_job), "--input", str(source), "--out", str(tmp_path / out)])
         with np.load(tmp_path / out, allow_pickle=False) as archive:
             codes.append(archive["mean"])
     assert codes[0].shape == (1, 3, 10)
     np.testing.assert_array_equal(*codes)
 
-    sample.main([str(trained), "--n", "5", "--out", str(tmp_path / "samples")])
+    sample.main([str(main_job), "--n", "5", "--out", str(tmp_path / "samples")])
     assert len(list((tmp_path / "samples" / "seed0").glob("*.png"))) == 5
 
 
@@ -146,31 +163,18 @@ def test_bad_input_is_one_clear_error(arguments, expected, tmp_path, monkeypatch
     assert not list(tmp_path.iterdir())
 
 
-def test_bad_input_of_the_commands(trained, tmp_path, monkeypatch, capsys):
+def test_bad_input_of_the_commands(main_job, tmp_path, monkeypatch, capsys):
     (tmp_path / "empty.npz").write_bytes(b"")
     np.save(tmp_path / "array.npy", np.zeros(3))
     (tmp_path / "array.npy").rename(tmp_path / "array.npz")
     (tmp_path / "broken.png").write_bytes(b"no image")
     for name in ("empty.npz", "array.npz", "broken.png", "absent"):
-        arguments = [trained, "--input", tmp_path / name, "--out", tmp_path / "z.npz"]
+        arguments = [main_job, "--input", tmp_path / name, "--out", tmp_path / "z.npz"]
         assert name in said_on_failure(encode.main, arguments, monkeypatch, capsys)
     assert "RUN_DIR" in said_on_failure(evaluate.main, [tmp_path], monkeypatch, capsys)
-    wrong_seed = [trained, "--out", tmp_path / "s", "--seed", 9]
+    wrong_seed = [main_job, "--out", tmp_path / "s", "--seed", 9]
     assert "--seed" in said_on_failure(sample.main, wrong_seed, monkeypatch, capsys)
     assert not (tmp_path / "z.npz").exists()
-
-
-@pytest.fixture(scope="module")
-def main_job(small_images, tmp_path_factory):
-    """A run of what the README trains, GWAE with its prior and its critic, on one device as most have."""
-    folder = tmp_path_factory.mktemp("runs") / "gwae"
-    short = ("--train.steps", "3", "--train.checkpoint-every", "3", "--model.objective", "gwae")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JAX_COMPILATION_CACHE_DIR", "unused")
-        patch.setattr(view, "BATCH", 16)
-        patch.setattr(devices, "data_mesh", devices.one_device_mesh)
-        gwae_3dshapes.main([*ONE_MODEL, *small_images, *short, "--run-dir", str(folder)])
-    return folder
 
 
 def test_the_main_job_from_command_to_report(main_job):
@@ -184,9 +188,7 @@ def test_the_main_job_from_command_to_report(main_job):
     assert (main_job / "report.html").read_text().count("data:image/png;base64,") == len(shown)
 
 
-def test_the_commands_on_the_main_job(main_job, tmp_path, monkeypatch):
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "unused")
-    monkeypatch.setattr(view, "BATCH", 16)
+def test_the_commands_on_the_main_job(main_job, tmp_path):
     before = json.loads((main_job / "results.json").read_text())
     evaluate.main([str(main_job)])
     after = json.loads((main_job / "results.json").read_text())
@@ -258,11 +260,11 @@ def test_a_run_before_each_objective_had_its_own_goes_on(trained, tmp_path):
     assert set(json.loads((folder / "config.json").read_text())["model"]) < set(OLD)
 
 
-def test_resume_refuses_changed_settings(trained, monkeypatch, capsys):
-    changed = ["--resume", trained, "--model.latent-dim", 5]
+def test_resume_refuses_changed_settings(main_job, monkeypatch, capsys):
+    changed = ["--resume", main_job, "--model.latent-dim", 5]
     said = said_on_failure(gwae_3dshapes.main, changed, monkeypatch, capsys)
     assert "latent" in said and "train.steps" in said
-    assert "--resume" in said_on_failure(gwae_3dshapes.main, ["--run-dir", trained], monkeypatch, capsys)
+    assert "--resume" in said_on_failure(gwae_3dshapes.main, ["--run-dir", main_job], monkeypatch, capsys)
 
 
 def final_state(folder):
@@ -276,16 +278,27 @@ def losses(folder):
     return [line["loss"] for line in lines if "loss" in line]
 
 
+# With batch norm as in the run of two processes, whose programs of one device are these.
+RESUMABLE = (*ONE_MODEL, "--model.batch-norm")
+
+
+@pytest.fixture(scope="module")
+def whole(small_images, tmp_path_factory):
+    """A run by its command, on one device."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    run("gwae_3dshapes", *RESUMABLE, *small_images, "--run-dir", folder, few_images=True)
+    return folder
+
+
 @pytest.mark.slow
-def test_killed_run_resumes_to_the_same_losses(small_images, tmp_path):
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    run("gwae_3dshapes", *ONE_MODEL, *small_images, "--run-dir", whole)
+def test_killed_run_resumes_to_the_same_losses(whole, small_images, tmp_path):
+    cut = tmp_path / "cut"
     quiet = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
-    process = start("gwae_3dshapes", *ONE_MODEL, *small_images, "--run-dir", cut, **quiet)
+    process = start("gwae_3dshapes", *RESUMABLE, *small_images, "--run-dir", cut, few_images=True, **quiet)
     wait_for(cut / "checkpoints" / "last" / "2", process)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    run("gwae_3dshapes", "--resume", cut)
+    run("gwae_3dshapes", "--resume", cut, few_images=True)
     assert losses(cut) == losses(whole)
     (a, b) = (final_state(folder) for folder in (cut, whole))
     jax.tree.map(np.testing.assert_array_equal, a, b)
@@ -294,7 +307,7 @@ def test_killed_run_resumes_to_the_same_losses(small_images, tmp_path):
 @pytest.mark.slow
 def test_ctrl_c_saves_and_says_how_to_resume(small_images, tmp_path):
     folder = tmp_path / "run"
-    settings = (*FAST, *small_images, "--train.steps", "100000", "--run-dir", folder)
+    settings = (*RESUMABLE, *small_images, "--train.steps", "100000", "--run-dir", folder)
     process = start("gwae_3dshapes", *settings, stderr=subprocess.PIPE)
     wait_for(folder / "checkpoints" / "last" / "2", process)
     process.send_signal(signal.SIGINT)
@@ -304,6 +317,7 @@ def test_ctrl_c_saves_and_says_how_to_resume(small_images, tmp_path):
 
 
 @pytest.mark.slow
-def test_more_steps_are_permitted(trained):
-    gwae_3dshapes.main(["--resume", str(trained), "--train.steps", "8"])
-    assert json.loads((trained / "results.json").read_text())["step"] == 8
+def test_more_steps_are_permitted(whole, tmp_path):
+    folder = shutil.copytree(whole, tmp_path / "run")
+    run("gwae_3dshapes", "--resume", folder, "--train.steps", 8, few_images=True)
+    assert json.loads((folder / "results.json").read_text())["step"] == 8

@@ -5,14 +5,13 @@ import json
 import signal
 import socket
 import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from experiments.processes import LOST, DistributedConfig, join, missing
 from tests.experiments import test_cada_vae_gzsl as zero_shot
-from tests.experiments.commands import ENVIRONMENT, run, wait_for
+from tests.experiments.commands import ENVIRONMENT, command_line, run, wait_for
 from tests.experiments.test_gwae_3dshapes import TINY
 from train.errors import UserError
 
@@ -26,13 +25,12 @@ def losses(folder):
     return np.asarray([line["loss"] for line in lines if "loss" in line])
 
 
-def start_two(name, settings, folder, **pipes):
+def start_two(name, settings, folder, few_images=False, **pipes):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     flags = ("--distributed.coordinator", f"127.0.0.1:{port}", "--distributed.processes", "2")
-    command = [sys.executable, "-m", f"experiments.{name}", *map(str, settings), *flags]
-    command += ["--run-dir", str(folder)]
+    command = command_line(name, *settings, *flags, "--run-dir", folder, few_images=few_images)
     return [
         subprocess.Popen(
             [*command, "--distributed.process", str(i)],
@@ -45,9 +43,9 @@ def start_two(name, settings, folder, **pipes):
     ]
 
 
-def compare(name, settings, rtol, tmp_path):
-    run(name, *settings, "--run-dir", tmp_path / "one")
-    processes = start_two(name, settings, tmp_path / "two")
+def compare(name, settings, rtol, tmp_path, few_images=False):
+    run(name, *settings, "--run-dir", tmp_path / "one", few_images=few_images)
+    processes = start_two(name, settings, tmp_path / "two", few_images)
     for process in processes:
         _, said = process.communicate(timeout=1500)
         assert process.returncode == 0, said
@@ -57,19 +55,22 @@ def compare(name, settings, rtol, tmp_path):
 
 @pytest.mark.slow
 def test_vae_with_batch_norm(small_images, tmp_path):
-    compare("gwae_3dshapes", (*IMAGES, *small_images, *VAE, "--train.steps", 3), 1e-5, tmp_path)
+    compare(
+        "gwae_3dshapes", (*IMAGES, *small_images, *VAE, "--train.steps", 3), 1e-5, tmp_path, few_images=True
+    )
 
 
 @pytest.mark.slow
 def test_gwae_six_steps(small_images, tmp_path):
-    compare("gwae_3dshapes", (*IMAGES, *small_images, *GWAE, "--train.steps", 6), 1e-4, tmp_path)
+    settings = (*IMAGES, *small_images, *GWAE, "--train.steps", 6)
+    compare("gwae_3dshapes", settings, 1e-4, tmp_path, few_images=True)
 
 
 @pytest.mark.slow
 def test_cada_vae_with_its_two_stages(tmp_path):
     np.savez(tmp_path / "small.npz", **zero_shot.benchmark())
     data = ("--data.source", "npz", "--data.path", tmp_path / "small.npz")
-    compare("cada_vae_gzsl", (*zero_shot.TINY, *data), 1e-5, tmp_path)
+    compare("cada_vae_gzsl", (*zero_shot.TINY, *zero_shot.ONE_COUNT, *data), 1e-5, tmp_path)
     one, two = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("one", "two"))
     assert one["settings"] == two["settings"]
 
@@ -78,6 +79,7 @@ def test_cada_vae_with_its_two_stages(tmp_path):
 @pytest.mark.parametrize("killed", [0, 1])
 def test_the_other_says_which_process_was_killed(killed, tmp_path):
     settings = (
+        *("--data.users", 300, "--data.items", 60, "--data.held-out-users", 30),
         "--models",
         "dae",
         "--epochs",

@@ -59,7 +59,7 @@ def test_a_flag_chooses_and_what_is_shared_is_the_presets(argv):
 
 def test_a_reference_is_of_the_class_that_was_chosen():
     config = parse("--model.objective", "weighted", "--model.size", "3")
-    assert cli.published(config, PRESETS).model == Weighted(size=100, rate=0.1)
+    assert unions.like(PRESETS["paper"], config).model == Weighted(size=100, rate=0.1)
     assert cli.published(QUICK, PRESETS) is not QUICK
     assert cli.published(QUICK, PRESETS).model == Plain(size=100)
 

@@ -52,7 +52,7 @@ class Ramp:
 class CADAVAEConfig:
     """Settings of CADA-VAE; the defaults are those of the official code, the same for every data set."""
 
-    latent_dim: Annotated[int, AtLeast(1)] = 64
+    latent_dim: Annotated[int, AtLeast(2)] = 64
     """Number of latent dimensions L."""
     image_hidden: Annotated[tuple[Annotated[int, AtLeast(1)], ...], HIDDEN] = (1560, 1660)
     """Hidden layers for image features: one or two of the encoder, then that of the decoder."""

@@ -8,12 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import linen as nn
 
-from jaxmodels.spade import SPADEResBlock, Style, to_image
+from tests.train.steps.small_generator import small_generators
 from train.layout import Layout
 from train.networks import Networks
-from train.steps import gaugan, gaugan_networks
+from train.steps import gaugan
 from train.steps.gaugan_networks import GauGANConfig, make_modules
 
 PLAIN = Layout(3, dont_care=False, instances=False, height=32, width=32)
@@ -86,27 +85,11 @@ def test_every_generator_has_its_objective(name: str) -> None:
     assert ("loss_kl" in metrics) == config.vae
 
 
-class SmallGenerator(nn.Module):
-    """One block in place of a generator's dozens, which take XLA most of a minute: for what no generator matters to."""
-
-    style: Style
-
-    @nn.compact
-    def __call__(self, layout: jax.Array, z: jax.Array | None, train: bool) -> jax.Array:
-        x = layout if z is None else layout + nn.Dense(layout.shape[-1], name="fc")(z).reshape(-1, 1, 1, 5)
-        return to_image(SPADEResBlock(4, self.style, name="head_0")(x, layout, train), self.style)
-
-
 @pytest.fixture(scope="module")
 def small() -> Iterator[None]:
     """Networks are made with the small generator."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gaugan_networks, "_generator", lambda config: SmallGenerator(generator_style(config)))
+    with small_generators():
         yield
-
-
-def generator_style(config: GauGANConfig) -> Style:
-    return Style(norm=config.norm, spectral=config.spectral)
 
 
 STYLED = GauGANConfig(

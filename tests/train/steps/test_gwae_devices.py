@@ -15,7 +15,7 @@ CONFIG = gwae_networks.GWAEConfig(
 )
 
 
-def losses(mesh, config, steps, batch_size=16):
+def losses(mesh, config, steps, batch_size=8):
     images = np.random.default_rng(0).integers(0, 256, (steps, batch_size, 64, 64, 3), dtype=np.uint8)
     with use_mesh(mesh):
         state = jax.jit(functools.partial(gwae.init_state, config=config), out_shardings=replicated(mesh))(
@@ -42,5 +42,5 @@ def test_three_steps():
 
 
 @pytest.mark.slow
-def test_ten_steps_of_the_published_networks():
-    compare(10, 1e-4, gwae_networks.GWAEConfig(prior="factorised-neural", latent_dim=10, warmup_steps=100))
+def test_four_steps_of_the_published_networks():
+    compare(4, 1e-5, gwae_networks.GWAEConfig(prior="factorised-neural", latent_dim=10, warmup_steps=100))
