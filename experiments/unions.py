@@ -1,7 +1,7 @@
 """A group of settings that is one of several classes: which one, a tag says, of which each class has one value.
 
-`--model.objective vae` chooses; the settings of the others are then unknown, and what the classes share is that of the
-preset.
+`--model.objective vae` chooses; the settings of the others are then unknown, and those of what the classes derive from
+are those of the preset.
 """
 
 import dataclasses
@@ -63,7 +63,7 @@ def chosen(default: Config, argv: Sequence[str]) -> Config:
     return dataclasses.replace(typing.cast(Any, default), **changed)
 
 
-def like(reference: Config, config: Config) -> Config:
+def like(reference: Config, config: Any) -> Config:
     """The reference settings, with every group of the class that it is of in the others."""
     groups = {name: type(getattr(config, name)) for name in _unions(type(config))}
     changed = {name: as_kind(kind, getattr(reference, name)) for name, kind in groups.items()}
@@ -71,11 +71,11 @@ def like(reference: Config, config: Config) -> Config:
 
 
 def as_kind(kind: type, group: Any) -> Any:
-    """A group of that class with the settings that the given one shares with it, and its own at their defaults."""
+    """A group of that class with the settings of what both derive from, and its own at their defaults."""
     if isinstance(group, kind):
         return group
-    shared = (names(kind) & names(type(group))) - set(_single_values(kind))
-    return kind(**{name: getattr(group, name) for name in shared})
+    bases = [base for base in kind.__mro__ if isinstance(group, base) and dataclasses.is_dataclass(base)]
+    return kind(**{name: getattr(group, name) for base in bases for name in names(base)})
 
 
 def peek(argv: Sequence[str], flag: str) -> str | None:

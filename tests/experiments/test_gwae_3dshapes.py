@@ -16,6 +16,7 @@ from experiments.representation.view import open_model
 from tests.experiments.commands import run, said_on_failure, start, wait_for
 from tests.experiments.few_images import FEW
 from train import devices
+from train.steps.vae import VAEConfig
 
 TINY = (
     *(
@@ -248,7 +249,7 @@ def test_a_run_before_each_objective_had_its_own_goes_on(trained, tmp_path):
     folder = tmp_path / "old"
     shutil.copytree(trained, folder)
     config = json.loads((folder / "config.json").read_text())
-    config["model"] = {**OLD, **config["model"]}
+    config["config"]["model"] = {**OLD, **config["config"]["model"]}
     (folder / "config.json").write_text(json.dumps(config))
     np.savez(tmp_path / "images.npz", images=np.zeros((2, 64, 64, 3), np.uint8))
     for run_directory, out in ((folder, "old.npz"), (trained, "new.npz")):
@@ -256,8 +257,12 @@ def test_a_run_before_each_objective_had_its_own_goes_on(trained, tmp_path):
         encode.main([str(argument) for argument in arguments])
     with np.load(tmp_path / "old.npz") as old, np.load(tmp_path / "new.npz") as new:
         np.testing.assert_array_equal(old["mean"], new["mean"])
-    gwae_3dshapes.main(["--resume", str(folder)])
-    assert set(json.loads((folder / "config.json").read_text())["model"]) < set(OLD)
+    experiment = gwae_3dshapes.EXPERIMENT
+    parts = gwae_3dshapes.Config, gwae_3dshapes.PRESETS, experiment.name
+    config, run = cli.parse(*parts, "", ["--resume", str(folder), "--train.steps", "8"])
+    assert config.model == VAEConfig(latent_dim=10, learning_rate=4e-4, warmup_steps=200, decay_steps=2000)
+    resumed = cli.open_or_create(config, run, experiment.name, experiment.changeable(config))
+    assert resumed.path == folder
 
 
 def test_resume_refuses_changed_settings(main_job, monkeypatch, capsys):

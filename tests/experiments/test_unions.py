@@ -21,6 +21,8 @@ class Plain(Base):
     objective: Literal["plain"] = "plain"
     """Plain."""
     prior: str = "normal"
+    critic_rate: float = 1e-4
+    """Of something else than that of the other class."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,7 @@ class Weighted(Base):
     """Weighted."""
     beta: float = 4.0
     rate: float = 0.5
+    critic_rate: float = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
