@@ -12,6 +12,7 @@ from train.steps.gaugan_networks import GauGANConfig
 TINY = GauGANConfig(width=1, discriminator_width=1, discriminators=1, kernel=1)
 
 
+@pytest.mark.slow
 def test_every_program_has_a_time():
     with small_generators():
         table = gaugan_table(GauGANSpeed(size=32, classes=2, repeats=1, model=TINY))
