@@ -116,7 +116,10 @@ class Player:
         def turn(carry: tuple[dict, PyTree, PyTree], noise: PyTree) -> tuple[tuple, tuple[Metrics, PyTree]]:
             params, optimiser, collections = carry
             now = given._replace(noise=across_devices(noise), collections=collections)
-            loss = lambda own: self.loss({**params, **own}, now)  # noqa: E731
+
+            def loss(own: dict[str, PyTree]) -> tuple[jax.Array, Said]:
+                return self.loss({**params, **own}, now)
+
             own, optimiser, gradient, said = descend(loss, self.rule, self.own(params), optimiser)
             metrics = {**said.metrics, f"{self.prefix}gradient_norm": gradient_norm(gradient)}
             return ({**params, **own}, optimiser, said.collections), (metrics, said.hands)

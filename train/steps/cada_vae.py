@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
@@ -29,7 +28,7 @@ from train.bounds import AtLeast, Must, Positive
 from train.devices import across_devices, on_any_mesh
 from train.errors import UserError
 from train.steps.amsgrad import amsgrad
-from train.update import Metrics
+from train.update import Metrics, State, descend, fresh, noise_key
 
 IMAGE = "image"
 Batch = Mapping[str, Float[Array, "b _"]]
@@ -77,13 +76,8 @@ class CADAVAEConfig:
     """Epochs of training."""
 
 
-class CADAVAEState(flax.struct.PyTreeNode):
-    """params: {modality: {"encoder", "decoder"}}."""
-
-    step: jax.Array
-    params: PyTree
-    optimiser: PyTree
-    key: jax.Array
+CADAVAEState = State
+"""params: {modality: {"encoder", "decoder"}}."""
 
 
 class Weights(NamedTuple):
@@ -132,9 +126,7 @@ def init_state(key: jax.Array, config: CADAVAEConfig, sizes: Mapping[str, int]) 
             "encoder": encoder(config, modality).init(encoder_key, x)["params"],
             "decoder": decoder(config, modality, size).init(decoder_key, z)["params"],
         }
-    return CADAVAEState(
-        step=jnp.zeros((), jnp.int32), params=params, optimiser=optimiser(config).init(params), key=run_key
-    )
+    return fresh(run_key, params, optimiser(config).init(params))
 
 
 def optimiser(config: CADAVAEConfig) -> optax.GradientTransformation:
@@ -147,7 +139,7 @@ def train_step(
     state: CADAVAEState, batch: Batch, config: CADAVAEConfig, sizes: Mapping[str, int], steps_per_epoch: int
 ) -> tuple[CADAVAEState, Metrics]:
     """One update on {modality: [b, d]}; pure, its noise is a function of (key, step), its weights of the epoch."""
-    noise = draw_noise(jax.random.fold_in(state.key, state.step), len(batch[IMAGE]), config, sizes)
+    noise = draw_noise(noise_key(state), len(batch[IMAGE]), config, sizes)
     return update(state, batch, noise, state.step // steps_per_epoch, config, sizes)
 
 
@@ -175,18 +167,11 @@ def update(
 ) -> tuple[CADAVAEState, Metrics]:
     """One AMSGrad update with given noise and epoch."""
     batch, noise = across_devices((batch, noise))
-    gradient, metrics = jax.grad(loss, has_aux=True)(
-        state.params, batch, noise, weights_at(epoch, config), config, sizes
-    )
-    updates, optimiser_state = optimiser(config).update(gradient, state.optimiser, state.params)
+    given = batch, noise, weights_at(epoch, config), config, sizes
+    step = descend(loss, optimiser(config), state.params, state.optimiser, *given)
     # Not update.gradient_norm: on a CPU its care about overflow takes a twentieth of this step.
-    metrics["gradient_norm"] = optax.tree.norm(gradient)
-    state = state.replace(
-        step=state.step + 1,
-        params=optax.apply_updates(state.params, updates),
-        optimiser=optimiser_state,
-    )
-    return state, metrics
+    metrics = {**step.said, "gradient_norm": optax.tree.norm(step.gradient)}
+    return state.replace(step=state.step + 1, params=step.params, optimiser=step.optimiser), metrics
 
 
 def loss(

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
@@ -13,7 +12,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from jaxmodels.cada_vae import Classifier
 from train.bounds import AtLeast, Positive
 from train.devices import on_any_mesh
-from train.update import Metrics
+from train.update import Metrics, State, fresh, single_loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,13 +25,8 @@ class ClassifierConfig:
     """Latents per update."""
 
 
-class ClassifierState(flax.struct.PyTreeNode):
-    """The optimiser's state is kept over all passes."""
-
-    step: jax.Array
-    params: PyTree
-    optimiser: PyTree
-    key: jax.Array
+ClassifierState = State
+"""The optimiser's state is kept over all passes."""
 
 
 def init_classifier(
@@ -41,9 +35,7 @@ def init_classifier(
     """A fresh state. The key initialises the parameters and seeds the order of every later pass."""
     run_key, init_key = jax.random.split(key)
     params = Classifier(classes).init(init_key, jnp.zeros((1, latent_dim)))["params"]
-    return ClassifierState(
-        step=jnp.zeros((), jnp.int32), params=params, optimiser=optimiser(config).init(params), key=run_key
-    )
+    return fresh(run_key, params, optimiser(config).init(params))
 
 
 def optimiser(config: ClassifierConfig) -> optax.GradientTransformation:
@@ -56,15 +48,13 @@ def classifier_step(
     state: ClassifierState, batch: Mapping[str, Array], config: ClassifierConfig
 ) -> tuple[ClassifierState, Metrics]:
     """One update on {"z": [b, l], "label": [b] in [0, K)}."""
-    value, gradient = jax.value_and_grad(loss)(state.params, batch["z"], batch["label"])
-    updates, optimiser_state = optimiser(config).update(gradient, state.optimiser, state.params)
-    params = optax.apply_updates(state.params, updates)
-    return state.replace(step=state.step + 1, params=params, optimiser=optimiser_state), {"loss": value}
+    return single_loss(loss, optimiser(config))(state, batch["z"], batch["label"])
 
 
-def loss(params: PyTree, z: Float[Array, "b l"], label: Int[Array, " b"]) -> Float[Array, ""]:
+def loss(params: PyTree, z: Float[Array, "b l"], label: Int[Array, " b"]) -> tuple[Float[Array, ""], Metrics]:
     """Mean negative log likelihood of the labels."""
-    return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits(params, z), label))
+    value = jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits(params, z), label))
+    return value, {"loss": value}
 
 
 def logits(params: PyTree, z: Float[Array, "b l"]) -> Float[Array, "b k"]:

@@ -7,7 +7,6 @@ M4 (sigmoid, ce).
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, NamedTuple
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
@@ -19,7 +18,7 @@ from train.bounds import AtLeast, Positive
 from train.devices import across_devices, on_any_mesh
 from train.errors import UserError
 from train.item_shards import columns, top_k
-from train.update import Metrics
+from train.update import Metrics, State, fresh, noise_key, single_loss
 
 L2Form = Literal["used-rows", "all"]
 ACCUMULATOR = 1e-4
@@ -63,13 +62,8 @@ class CDAEConfig:
     """What AdaGrad adds to the root of its accumulator; far from 0 it damps most steps, as in the published runs."""
 
 
-class CDAEState(flax.struct.PyTreeNode):
-    """params: inputs W, outputs W' unless tied, users V if there are nodes, bias b, item_bias b'."""
-
-    step: jax.Array
-    params: PyTree
-    optimiser: PyTree
-    key: jax.Array
+CDAEState = State
+"""params: inputs W, outputs W' unless tied, users V if there are nodes, bias b, item_bias b'."""
 
 
 class Noise(NamedTuple):
@@ -99,9 +93,7 @@ def init_state(key: jax.Array, config: CDAEConfig, users: int, items: int) -> CD
     run_key, init_key = jax.random.split(key)
     x, user = jnp.zeros((1, items)), jnp.zeros(1, jnp.int32)
     params = network(config, users, items).init(init_key, x, user)["params"]
-    return CDAEState(
-        step=jnp.zeros((), jnp.int32), params=params, optimiser=optimiser(config).init(params), key=run_key
-    )
+    return fresh(run_key, params, optimiser(config).init(params))
 
 
 def optimiser(config: CDAEConfig) -> optax.GradientTransformation:
@@ -134,7 +126,7 @@ def train_step(
     """
     x, items = batch["x"], items or batch["x"].shape[1]
     # For the real items alone, so that a padded catalogue sees the same noise and stays without a gradient.
-    noise = draw_noise(jax.random.fold_in(state.key, state.step), (len(x), items), config)
+    noise = draw_noise(noise_key(state), (len(x), items), config)
     noise = Noise(*(jnp.pad(a, ((0, 0), (0, x.shape[1] - items))) for a in noise))
     return update(state, x, batch["user"], noise, config, items)
 
@@ -156,10 +148,7 @@ def update(
 ) -> tuple[CDAEState, Metrics]:
     """One update with given noise."""
     x, user, noise = across_devices((x, user, noise))
-    gradient, metrics = jax.grad(loss, has_aux=True)(state.params, x, user, noise, config, items)
-    updates, optimiser_state = optimiser(config).update(gradient, state.optimiser, state.params)
-    params = optax.apply_updates(state.params, updates)
-    return state.replace(step=state.step + 1, params=params, optimiser=optimiser_state), metrics
+    return single_loss(loss, optimiser(config))(state, x, user, noise, config, items)
 
 
 def loss(

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
@@ -23,7 +22,7 @@ from objectives.mutual_information.conditional import gaussian_learning_loss
 from train.bounds import AtLeast, NonEmpty, Positive, Within
 from train.devices import on_any_mesh
 from train.steps.image_types import require_floats
-from train.update import Metrics
+from train.update import Metrics, State, descend, fresh, noise_key
 
 Method = Literal["source-only", "club", "club-sampled"]
 CLASSES, BYTES = 10, 255.0
@@ -56,13 +55,8 @@ class AdaptationConfig:
     """Images of either domain in an update."""
 
 
-class AdaptationState(flax.struct.PyTreeNode):
-    """params: {"content": {"features", "classes"}, "domain": {"features", "domains"}, "q"}, an Adam for each."""
-
-    step: jax.Array
-    params: PyTree
-    optimiser: PyTree
-    key: jax.Array
+AdaptationState = State
+"""params: {"content": {"features", "classes"}, "domain": {"features", "domains"}, "q"}, an Adam for each."""
 
 
 def modules(config: AdaptationConfig) -> dict[str, dict[str, nn.Module]]:
@@ -97,7 +91,7 @@ def init_state(key: jax.Array, config: AdaptationConfig, shape: tuple[int, int, 
             own_key = jax.random.fold_in(key, 2 * i + j)
             params[group][name] = module.init(own_key, *inputs)["params"]
     optimisers = {group: optimiser(config).init(members) for group, members in params.items()}
-    return AdaptationState(step=jnp.zeros((), jnp.int32), params=params, optimiser=optimisers, key=run_key)
+    return fresh(run_key, params, optimisers)
 
 
 def optimiser(config: AdaptationConfig) -> optax.GradientTransformation:
@@ -121,7 +115,7 @@ def train_step(
       The state, and the metrics loss (that of the content), cross_entropy, error on the source, and, but for
       `source-only`, information (the estimate, nats) and domain_loss.
     """
-    keys = jax.random.split(jax.random.fold_in(state.key, state.step), 3)
+    keys = jax.random.split(noise_key(state), 3)
     params, optimisers = dict(state.params), dict(state.optimiser)
     losses = {"content": content_loss}
     if method != "source-only":
@@ -132,9 +126,9 @@ def train_step(
         def of_group(own: PyTree, group: str = group, loss: Callable = loss, key: jax.Array = key) -> tuple:
             return loss({**params, group: own}, batch, key, config, method)
 
-        gradient, found = jax.grad(of_group, has_aux=True)(params[group])
-        updates, optimisers[group] = optimiser(config).update(gradient, optimisers[group])
-        params[group] = optax.apply_updates(params[group], updates)
+        params[group], optimisers[group], _, found = descend(
+            of_group, optimiser(config), params[group], optimisers[group]
+        )
         metrics |= found
     return state.replace(step=state.step + 1, params=params, optimiser=optimisers), metrics
 

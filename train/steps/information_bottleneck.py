@@ -22,7 +22,7 @@ from objectives.mutual_information.conditional import gaussian_learning_loss
 from train.bounds import AtLeast, Positive
 from train.devices import on_any_mesh
 from train.steps.image_types import require_floats
-from train.update import Metrics
+from train.update import Metrics, descend
 
 Penalty = Literal["none", "vub", "club", "club-sampled", "vclub", "vclub-sampled"]
 LEARNED = ("vclub", "vclub-sampled")
@@ -144,10 +144,8 @@ def train_step(
         gradient = jax.grad(q_loss)(state.q, state.params, x, q_key, config)
         updates, q_optimiser = adam.update(gradient, state.q_optimiser)
         state = state.replace(q=optax.apply_updates(state.q, updates), q_optimiser=q_optimiser)
-    derivative = jax.grad(objective, has_aux=True)
-    gradient, metrics = derivative(state.params, state.q, x, batch["label"], key, config, penalty)
-    updates, optimiser_state = adam.update(gradient, state.optimiser)
-    params = optax.apply_updates(state.params, updates)
+    given = state.q, x, batch["label"], key, config, penalty
+    params, optimiser_state, _, metrics = descend(objective, adam, state.params, state.optimiser, *given)
     return state.replace(step=state.step + 1, params=params, optimiser=optimiser_state), metrics
 
 

@@ -6,7 +6,6 @@ Where the items are divided over devices, rows and parameters may be padded: `it
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
@@ -20,7 +19,7 @@ from train.bounds import AtLeast, Positive, Within
 from train.devices import across_devices, on_any_mesh
 from train.errors import UserError
 from train.item_shards import log_normaliser
-from train.update import Metrics
+from train.update import Metrics, State, fresh, noise_key, single_loss
 
 Likelihood = Literal["multinomial", "gaussian", "logistic"]
 ANNEALED = 0.85
@@ -62,13 +61,8 @@ class MultVAEConfig:
         return f"I-{'-'.join(sizes)}-I"
 
 
-class MultVAEState(flax.struct.PyTreeNode):
-    """params: {"encoder", "decoder"}. `step` counts the updates that beta depends on."""
-
-    step: jax.Array
-    params: PyTree
-    optimiser: PyTree
-    key: jax.Array
+MultVAEState = State
+"""params: {"encoder", "decoder"}. `step` counts the updates that beta depends on."""
 
 
 class Noise(NamedTuple):
@@ -107,9 +101,7 @@ def init_state(key: jax.Array, config: MultVAEConfig, items: int) -> MultVAEStat
         "encoder": encoder(config).init(encoder_key, x)["params"],
         "decoder": decoder(config, items).init(decoder_key, z)["params"],
     }
-    return MultVAEState(
-        step=jnp.zeros((), jnp.int32), params=params, optimiser=optimiser(config).init(params), key=run_key
-    )
+    return fresh(run_key, params, optimiser(config).init(params))
 
 
 def optimiser(config: MultVAEConfig) -> optax.GradientTransformation:
@@ -127,7 +119,7 @@ def train_step(
     """One update on {"x": [b, items]}; pure, its noise is a function of (key, step), beta of the step."""
     x = batch["x"]
     # For the real items alone, so that a padded catalogue sees the same noise.
-    kept, eps = draw_noise(jax.random.fold_in(state.key, state.step), (len(x), items), config)
+    kept, eps = draw_noise(noise_key(state), (len(x), items), config)
     noise = Noise(jnp.pad(kept, ((0, 0), (0, x.shape[1] - items))), eps)
     return update(state, x, noise, config, items)
 
@@ -161,10 +153,7 @@ def update(
     """One Adam update with given noise."""
     x, noise = across_devices((x, noise))
     beta = beta_at(state.step, config)
-    gradient, metrics = jax.grad(loss, has_aux=True)(state.params, x, noise, beta, config, items)
-    updates, optimiser_state = optimiser(config).update(gradient, state.optimiser, state.params)
-    params = optax.apply_updates(state.params, updates)
-    return state.replace(step=state.step + 1, params=params, optimiser=optimiser_state), metrics
+    return single_loss(loss, optimiser(config))(state, x, noise, beta, config, items)
 
 
 def loss(

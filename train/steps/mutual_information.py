@@ -16,7 +16,7 @@ from objectives.mutual_information import lower, upper
 from objectives.mutual_information.conditional import gaussian_learning_loss, gaussian_scores
 from train.devices import on_any_mesh
 from train.steps.mi_estimators import Conditional, ConditionalBound, Critic, Estimator, Known
-from train.update import Metrics
+from train.update import Metrics, descend
 
 
 class MIState(flax.struct.PyTreeNode):
@@ -84,16 +84,11 @@ def train_step(state: MIState, batch: PyTree, estimator: Estimator) -> tuple[MIS
       The state, and the metrics estimate, loss and mutual_information, in nats but for the loss.
     """
     key = jax.random.fold_in(state.key, state.step)
-    gradient, (metrics, log_ema) = jax.grad(objective, has_aux=True)(
-        state.params, state.log_ema, batch, key, estimator, state.step == 0
+    given = state.log_ema, batch, key, estimator, state.step == 0
+    params, optimiser_state, _, (metrics, log_ema) = descend(
+        objective, optimiser(estimator), state.params, state.optimiser, *given
     )
-    updates, optimiser_state = optimiser(estimator).update(gradient, state.optimiser, state.params)
-    state = state.replace(
-        step=state.step + 1,
-        params=optax.apply_updates(state.params, updates),
-        optimiser=optimiser_state,
-        log_ema=log_ema,
-    )
+    state = state.replace(step=state.step + 1, params=params, optimiser=optimiser_state, log_ema=log_ema)
     return state, {**metrics, "mutual_information": batch["mutual_information"]}
 
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
@@ -18,7 +17,7 @@ from jaxmodels.unet import UNet
 from train.bounds import AtLeast, Must, NonEmpty, Positive
 from train.devices import on_any_mesh
 from train.steps.image_types import require_floats
-from train.update import Metrics
+from train.update import Metrics, State, fresh, noise_key, single_loss
 
 MULTIPLE_OF_4 = Must(lambda width: width > 0 and width % 4 == 0, "a multiple of 4")
 
@@ -47,13 +46,8 @@ class SegmenterConfig:
     """Weight of the pixels of each class; () weighs all pixels alike."""
 
 
-class SegmenterState(flax.struct.PyTreeNode):
-    """The network and its optimiser."""
-
-    step: jax.Array
-    params: PyTree
-    optimiser: PyTree
-    key: jax.Array
+SegmenterState = State
+"""params: of the U-Net."""
 
 
 def network(config: SegmenterConfig, classes: int) -> UNet:
@@ -66,9 +60,7 @@ def init_state(key: jax.Array, config: SegmenterConfig, classes: int) -> Segment
     run_key, key = jax.random.split(key)
     side = config.patch * 2 ** (len(config.widths) - 1)
     params = network(config, classes).init(key, jnp.zeros((1, side, side, 3)))["params"]
-    return SegmenterState(
-        step=jnp.zeros((), jnp.int32), params=params, optimiser=optimiser(config).init(params), key=run_key
-    )
+    return fresh(run_key, params, optimiser(config).init(params))
 
 
 def optimiser(config: SegmenterConfig) -> optax.GradientTransformation:
@@ -94,11 +86,8 @@ def train_step(
     """
     x, label = pixels_of(batch["image"]), batch["label"]
     if config.flip:
-        x, label = flipped(x, label, jax.random.fold_in(state.key, state.step))
-    gradient, metrics = jax.grad(objective, has_aux=True)(state.params, x, label, config)
-    updates, optimiser_state = optimiser(config).update(gradient, state.optimiser)
-    params = optax.apply_updates(state.params, updates)
-    return state.replace(step=state.step + 1, params=params, optimiser=optimiser_state), metrics
+        x, label = flipped(x, label, noise_key(state))
+    return single_loss(objective, optimiser(config))(state, x, label, config)
 
 
 def flipped(

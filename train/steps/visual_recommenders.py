@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
@@ -22,7 +21,7 @@ from train.bounds import AtLeast, Positive
 from train.devices import across_devices, on_any_mesh
 from train.errors import UserError
 from train.steps.uniform_negatives import Records, draw_negatives
-from train.update import Metrics
+from train.update import Metrics, State, fresh, noise_key, single_loss
 
 Kind = Literal["bpr-mf", "vbpr", "deepstyle"]
 
@@ -69,13 +68,8 @@ class Batch(NamedTuple):
     seen: Records
 
 
-class RecommenderState(flax.struct.PyTreeNode):
-    """params: as the model names them."""
-
-    step: jax.Array
-    params: PyTree
-    optimiser: PyTree
-    key: jax.Array
+RecommenderState = State
+"""params: as the model names them."""
 
 
 def check(config: VisualConfig, flag: str = "--model") -> None:
@@ -104,9 +98,7 @@ def init_state(key: jax.Array, config: VisualConfig, sizes: Sizes) -> Recommende
     one = jnp.zeros((1,), jnp.int32)
     nothing = Catalogue(jnp.zeros((sizes.items, sizes.features)), jnp.full((sizes.items, 1), -1, jnp.int32))
     params = model(config, sizes).init(init_key, one, one, nothing)["params"]
-    return RecommenderState(
-        step=jnp.zeros((), jnp.int32), params=params, optimiser=optimiser(config).init(params), key=run_key
-    )
+    return fresh(run_key, params, optimiser(config).init(params))
 
 
 def optimiser(config: VisualConfig) -> optax.GradientTransformation:
@@ -119,14 +111,8 @@ def train_step(
     state: RecommenderState, batch: Batch, config: VisualConfig, sizes: Sizes
 ) -> tuple[RecommenderState, Metrics]:
     """One update; pure, its negatives are a function of (key, step)."""
-    key = jax.random.fold_in(state.key, state.step)
-    negative = across_devices(draw_negatives(key, batch.user, batch.seen, sizes.items))
-    gradient, metrics = jax.grad(loss, has_aux=True)(state.params, batch, negative, config, sizes)
-    updates, optimiser_state = optimiser(config).update(gradient, state.optimiser, state.params)
-    state = state.replace(
-        step=state.step + 1, params=optax.apply_updates(state.params, updates), optimiser=optimiser_state
-    )
-    return state, metrics
+    negative = across_devices(draw_negatives(noise_key(state), batch.user, batch.seen, sizes.items))
+    return single_loss(loss, optimiser(config))(state, batch, negative, config, sizes)
 
 
 def loss(
