@@ -15,6 +15,7 @@ from train.atomic import write_atomically
 from train.errors import UserError, first_line, shorten
 from train.inflation import TooLargeError
 from train.npz_files import read_npz
+from train.regular_files import why_no_file
 from train.torch_files import read_torch
 
 _DTYPES = {
@@ -55,7 +56,7 @@ def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
     if ending not in _READERS:
         raise _error(path, "an unknown kind of file", f"give one that ends in {', '.join(ENDINGS)}")
     if not file.is_file():
-        raise _error(path, "is a folder" if file.is_dir() else "no such file", "check the spelling")
+        raise _error(path, why_no_file(file), "check the spelling")
     read, remedy = _READERS[ending]
     try:
         return read(file)

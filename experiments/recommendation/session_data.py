@@ -188,6 +188,11 @@ def check_data(config: DataConfig) -> None:
             "leave it out; --data.validation-days is another matter",
         )
         raise UserError("--data.test-days", config.test_days, problem, remedy)
+    place = config.path and Path(config.path).expanduser().resolve()
+    same_file = config.source != "npz" and config.test and place == Path(config.test).expanduser().resolve()
+    if same_file or (config.source == "npz" and config.test == config.array):
+        remedy = "name another, or leave it out: the last days of the log are the test part then"
+        raise UserError("--data.test", config.test, "is the training part itself", remedy)
     if config.source == "simulated" and (config.path is not None or config.test):
         flag, given = (
             ("--data.path", config.path) if config.path is not None else ("--data.test", config.test)

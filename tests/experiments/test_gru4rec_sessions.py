@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 
 from experiments import cli, evaluate, gru4rec_sessions, recommend
-from experiments.recommendation.session_data import evidence, number_stage, open_log, validation_part
+from experiments.recommendation.session_data import (
+    DataConfig,
+    check_data,
+    evidence,
+    number_stage,
+    open_log,
+    validation_part,
+)
 from experiments.recommendation.session_training import chooses, settings
 from experiments.session import replay
 from tests.experiments.commands import run, said_on_failure, start, wait_for
@@ -280,6 +287,14 @@ def test_days_that_leave_nothing(flags, expected, data, tmp_path):
     with pytest.raises(UserError, match=expected):
         gru4rec_sessions.main([*TINY, *map(str, data), *flags, "--run-dir", str(tmp_path / "run")])
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "settings", [{"source": "csv", "test": "./a.csv"}, {"source": "npz", "test": "train_full"}]
+)
+def test_the_training_part_is_no_test_part(settings):
+    with pytest.raises(UserError, match=r"^--data.test = .*: is the training part itself"):
+        check_data(DataConfig(path=Path("a.csv"), **settings))
 
 
 def test_departures_are_of_losses_that_are_trained():

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 from train import npz_files
 from train.data.split import split_indices
 from train.errors import UserError
+from train.regular_files import why_no_file
 
 Source = Literal["sklearn", "npz", "tfds"]
 CLASSES = 10
@@ -89,7 +90,9 @@ def _from_npz(path: str | pathlib.Path | None) -> Digits:
         raise UserError("--data.path", path, "the source npz reads a file", "name it")
     file = pathlib.Path(path).expanduser()
     if not file.is_file():
-        raise UserError("--data.path", path, "is no file", "check the spelling, or use --data.source sklearn")
+        raise UserError(
+            "--data.path", path, why_no_file(file), "check the spelling, or use --data.source sklearn"
+        )
     remedy = f"give an npz with {', '.join(KEYS)}"
     arrays = npz_files.read_npz(file, "--data.path", KEYS, remedy=remedy)
     parts = [[arrays[f"{what}_{part}"] for what in "xy"] for part in ("train", "test")]

@@ -17,6 +17,7 @@ from scipy.sparse import csr_array
 from train import npz_files
 from train.data import interactions
 from train.errors import UserError
+from train.regular_files import why_no_file
 
 LEAST_RECORDS = 5
 KEYS = ("triples", "feat", "category", "is_test", "category_names")
@@ -103,7 +104,7 @@ def split(
     dropped["users with too few records"] = int((~enough).sum())
     if not enough.any():
         problem = f"no user has {LEAST_RECORDS} records, two of them not for the test"
-        raise UserError("--data.path", f"{len(code)} records", problem, "give more records")
+        raise UserError("the records", f"{len(code):,} there are", problem, "give more records")
     kept = enough[user]
     user, item, tested = np.cumsum(enough)[user[kept]] - 1, item[kept], tested[kept]
     tests = (
@@ -132,8 +133,9 @@ def _cut(
 
 def scaled(features: Float[np.ndarray, "items f"]) -> Float[np.ndarray, "items f"]:
     """Each feature moved and scaled to [0, 1] over the items; one that is constant to 0."""
-    low, high = features.min(axis=0), features.max(axis=0)
-    return ((features - low) / np.where(high > low, high - low, 1)).astype(np.float32)
+    half = features * features.dtype.type(0.5)  # of numbers near the largest the difference is beyond it
+    low, high = half.min(axis=0), half.max(axis=0)
+    return ((half - low) / np.where(high > low, high - low, 1)).astype(np.float32)
 
 
 def read_npz(path: pathlib.Path, held: Held = "leave-one-out", seed: int = 0) -> FashionData:
@@ -227,7 +229,7 @@ class _File:
 
 def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
     if not path.is_file():
-        raise _bad(path, "no such file", "check the spelling, or put the file there")
+        raise _bad(path, why_no_file(path), "check the spelling, or put the file there")
     return npz_files.read_npz(path, "--data.path", (), KEYS)
 
 

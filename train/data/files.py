@@ -16,9 +16,12 @@ from train.data.hdf5_files import Hdf5File, open_hdf5
 from train.data.source import ArraySource, ProceduralShapes3D
 from train.errors import UserError, first_line
 from train.inflation import TooLargeError
+from train.regular_files import why_no_file
 from train.source import Source
 
 ROWS_PER_BLOCK = 1024
+LARGEST_FACTOR = 2**16
+"""Values of a factor; what is measured holds a number for each."""
 DEFAULT_CACHE = pathlib.Path("~/.cache/jaxmodels")
 H5_REMEDY = "get 3dshapes.h5 again from the storage of google-deepmind/3d-shapes"
 
@@ -70,10 +73,9 @@ def _existing_file(path: Path | None, source: str) -> pathlib.Path:
     if path is None:
         raise _bad_path(path, f"the source {source} reads a file", "name it, or use --data.source procedural")
     file = pathlib.Path(path).expanduser()
-    if file.is_dir():
-        raise _bad_path(path, "is a folder", f"name the {source} file itself")
     if not file.is_file():
-        raise _bad_path(path, "no such file", "check the spelling, or use --data.source procedural")
+        remedy = f"name the {source} file itself" if file.is_dir() else "check the spelling"
+        raise _bad_path(path, why_no_file(file), f"{remedy}, or use --data.source procedural")
     return file
 
 
@@ -177,7 +179,7 @@ def _npz_factors(path: pathlib.Path, archive: npz_files.NpzFile, count: int) -> 
     well_formed = dtype.kind in "iu" and len(shape) == 2 and shape[0] == count and shape[1] > 0
     if well_formed:
         factors = archive.read("factors")
-        if factors.min() >= 0 and factors.max() < 2**31:
+        if factors.min() >= 0 and factors.max() < LARGEST_FACTOR:
             return factors.astype(np.int32)
     problem = f"'factors' is {dtype}{list(shape)}" + (" with numbers out of range" if well_formed else "")
     remedy = "save one column per factor with whole numbers from 0, or leave it out"

@@ -27,6 +27,7 @@ from train.data.text_tables import (
     read_text,
 )
 from train.errors import UserError
+from train.regular_files import why_no_file
 
 MOVIELENS_FILES = ("ratings.csv", "ratings.dat", "u.data")
 MOVIELENS_NAMES = Columns("userId", "movieId", "rating", "timestamp")
@@ -331,5 +332,5 @@ def _movielens_file(path: pathlib.Path) -> pathlib.Path:
 
 def _existing(path: pathlib.Path) -> pathlib.Path:
     if not path.is_file():
-        raise bad_file(path, "is a folder" if path.is_dir() else "no such file", "name the file itself")
+        raise bad_file(path, why_no_file(path), "name the file itself")
     return path

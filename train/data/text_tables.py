@@ -17,6 +17,7 @@ from train.data.time_fields import (
     TimeColumn,
     is_iso,
     milliseconds_beside_date,
+    number,
     seconds_of_date,
 )
 from train.errors import UserError
@@ -247,7 +248,7 @@ class _Numbers:
         """
         try:
             if self._what == "rating":
-                return np.fromiter(map(_number, part.fields), np.float64, len(part.fields))
+                return np.fromiter(map(number, part.fields), np.float64, len(part.fields))
             return self._times.read(part.fields)
         except (ValueError, OverflowError):
             raise self._error(part) from None
@@ -264,16 +265,9 @@ class _Numbers:
         return part.file.error(problem + ", nor is any other", f"write {wanted}, or name another column")
 
 
-def _number(field: str) -> float:
-    """As files of numbers have it: Python's own form would also take 1_0 and digits of other scripts."""
-    if "_" in field or not field.isascii():
-        raise ValueError("no number")
-    return float(field)
-
-
 def _is_number(field: str) -> bool:
     try:
-        _number(field)
+        number(field)
     except ValueError:
         return False
     return True
@@ -292,7 +286,12 @@ def check_columns(file: TableFile, columns: Columns, header: Iterable[str]) -> N
         if not getattr(columns, what):
             flag = f"--data.{file.users if what == 'user' else what}-column"
             raise UserError(flag, "''", f"{file.users}s and items need a column each", "name both")
+    roles: dict[str, str] = {}
     for what, name in columns.named().items():
+        if name in roles:
+            problem = f"column {name!r} can't be that of {roles[name]}s and of {what}s"
+            raise file.error(problem, file.columns.format(what=file.users if what == "user" else what))
+        roles[name] = file.users if what == "user" else what
         if names.count(name) == 1:
             continue
         if names.count(name) > 1:

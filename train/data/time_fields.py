@@ -32,7 +32,20 @@ def seconds_of_iso(text: str) -> float:
     moment = datetime.datetime.fromisoformat(text.removesuffix(" UTC"))
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=datetime.UTC)
+    if abs(moment.timestamp()) > _LATEST:
+        raise ValueError("no time of our centuries")
     return moment.timestamp()
+
+
+def number(text: str) -> float:
+    """As files of numbers have it: Python's own form would also take 1_0 and digits of other scripts.
+
+    Raises:
+      ValueError: it is none.
+    """
+    if "_" in text or not text.isascii():
+        raise ValueError("no number")
+    return float(text)
 
 
 def seconds_of_date(text: str) -> float:
@@ -53,7 +66,7 @@ def milliseconds_beside_date(text: str) -> float:
     Raises:
       ValueError: it is no number, or so large that it is counted from another start, such as 1970.
     """
-    value = float(text)
+    value = number(text)
     if not abs(value) <= _TEN_DAYS:
         raise ValueError("no time beside a date")
     return value
@@ -77,13 +90,13 @@ class TimeColumn:
           ValueError: one of them is none.
         """
         if self._read is None:
-            self._read = seconds_of_iso if is_iso(fields[0]) else float
+            self._read = seconds_of_iso if is_iso(fields[0]) else number
         return np.fromiter(map(self._read, fields), np.float64, len(fields))
 
     def reads(self, field: str) -> bool:
         """Whether a field is of the column's form."""
         try:
-            (self._read or float)(field)
+            (self._read or number)(field)
         except (ValueError, OverflowError):
             return False
         return True

@@ -22,6 +22,7 @@ from train.data.mat_files import read_mat
 from train.data.zero_shot import ATTRIBUTES, ZeroShotData, check
 from train.errors import UserError, first_line
 from train.inflation import TooLargeError
+from train.regular_files import why_no_file
 
 FEATURES_FILE, SPLITS_FILE = "res101.mat", "att_splits.mat"
 ROWS = {"trainval": "trainval_loc", "test_seen": "test_seen_loc", "test_unseen": "test_unseen_loc"}
@@ -253,7 +254,7 @@ def _characters(codes: Any) -> str:
 
 def _require_file(path: pathlib.Path) -> None:
     if not path.is_file():
-        raise _bad_path(path, "no such file", "check the spelling, or put the file there")
+        raise _bad_path(path, why_no_file(path), "check the spelling, or put the file there")
 
 
 @contextlib.contextmanager

@@ -69,9 +69,10 @@ def scale(data: ZeroShotData) -> ZeroShotData:
     constant over the training rows is only shifted, as scikit-learn's MinMaxScaler does.
     """
     train = data.features[data.trainval]
-    low, spread = train.min(axis=0), np.ptp(train, axis=0)
-    features = data.features - low
-    features /= np.where(spread == 0, np.float32(1), spread)
+    half = np.float32(0.5)  # of numbers near the largest of float32 the difference is beyond it
+    low, high = half * train.min(axis=0), half * train.max(axis=0)
+    features = half * data.features - low
+    features /= np.where(high == low, half, high - low)
     return dataclasses.replace(data, features=features)
 
 

@@ -101,6 +101,11 @@ def test_scaled_features():
     assert ours.dtype == np.float32
 
 
+def test_features_near_the_largest_number_are_scaled():
+    huge = np.asarray([[3e38], [-3e38], [0.0]], np.float32)
+    np.testing.assert_array_equal(scaled(huge), np.float32([[1], [0], [0.5]]))
+
+
 def test_file(tmp_path):
     given = fields()
     np.savez(tmp_path / "clothes.npz", **given, category_names=np.array(["hat", "shoe", "bag"]))

@@ -148,6 +148,7 @@ def test_npz_with_a_flipped_bit(tmp_path, compress):
         ({"images": np.asfortranarray(IMAGES)}, "in Fortran order"),
         ({"images": np.array([{}, {}])}, "array images holds Python objects"),
         ({"images": IMAGES, "factors": FACTORS[:5]}, "'factors' is int32[5, 6], not integers [120, F]"),
+        ({"images": IMAGES, "factors": FACTORS + 2**16}, "with numbers out of range"),
         ({"images": IMAGES, "factors": FACTORS[:, 0]}, "'factors' is int32[120], not"),
         ({"images": IMAGES, "factors": FACTORS[:, :0]}, "'factors' is int32[120, 0], not"),
         ({"images": IMAGES, "factors": LABELS}, "'factors' is float64[120, 6], not"),

@@ -7,6 +7,7 @@ from train.data import text_tables
 from train.data.ratings import read_csv
 from train.data.table_files import TableFile
 from train.data.text_tables import Columns, Header, read_text
+from train.errors import UserError
 
 LINES = ("10::7::5::30", "2::7::3.5::10", "10::3::4::20")
 
@@ -24,6 +25,13 @@ def test_both_ways_agree(tmp_path):
         assert [one[1][code] for code in one[0]] == [other[1][code] for code in other[0]]
     np.testing.assert_array_equal(fast.rating, slow.rating)
     np.testing.assert_array_equal(fast.time, slow.time)
+
+
+@pytest.mark.parametrize("columns", [Columns("item", "item"), Columns(rating="user"), Columns(time="item")])
+def test_one_column_is_not_two_things(tmp_path, columns):
+    (tmp_path / "a.csv").write_text("user,item\n1,2\n")
+    with pytest.raises(UserError, match=r"column '(user|item)' can't be that of (user|item)s and of"):
+        read_csv(tmp_path / "a.csv", columns)
 
 
 def test_blocks_are_put_together(tmp_path, monkeypatch):

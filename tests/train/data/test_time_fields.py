@@ -31,7 +31,10 @@ def test_iso(text, seconds):
     assert seconds_of_iso(text) == pytest.approx(seconds, abs=1e-6) and is_iso(text)
 
 
-@pytest.mark.parametrize("text", ["", "x", "20140407", "1e-5", "-5", "2014-02-30", "07-04-2014", "-" * 10**6])
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", "20140407", "1e-5", "-5", "2014-02-30", "07-04-2014", "9999-12-31", "0001-01-01", "-" * 10**6],
+)
 def test_what_is_no_iso_time(text):
     assert not is_iso(text)
 
@@ -58,7 +61,7 @@ def test_a_column_is_of_one_form():
     numbers, times = TimeColumn(), TimeColumn()
     np.testing.assert_array_equal(numbers.read(["1", "2.5"]), [1, 2.5])
     np.testing.assert_array_equal(times.read(["1970-01-02"]), [86_400])
-    for column, other in ((numbers, "1970-01-02"), (times, "1")):
+    for column, other in ((numbers, "1970-01-02"), (times, "1"), (numbers, "1_0"), (TimeColumn(), "\u0661")):
         assert not column.reads(other)
         with pytest.raises(ValueError, match=r"."):
             column.read([other])

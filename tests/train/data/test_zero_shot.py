@@ -59,6 +59,13 @@ def test_scale_equals_the_definition():
     assert scaled.features.min() < 0 and scaled.features.max() > 1  # test rows are not clipped
 
 
+def test_scale_of_features_near_the_largest_number():
+    data = benchmark()
+    rows = np.linspace(-3e38, 3e38, len(data.features), dtype=np.float32)
+    huge = dataclasses.replace(data, features=np.repeat(rows[:, None], data.features.shape[1], 1))
+    assert np.isfinite(scale(huge).features).all()
+
+
 def test_scale_leaves_its_input_alone_and_shifts_a_constant():
     features = benchmark().features.copy()
     features[:, 1] = 7
