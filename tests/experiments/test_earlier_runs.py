@@ -10,7 +10,7 @@ import pytest
 from experiments import evaluate, multvae_movielens, recommend
 from train.metrics_log import read_metrics
 
-RUN = pathlib.Path(__file__).parent / "runs" / "multvae_before_sessions.zip"
+RUN = pathlib.Path(__file__).parent / "earlier" / "multvae_before_sessions.zip"
 
 
 @pytest.fixture
