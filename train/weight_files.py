@@ -1,8 +1,6 @@
 """Weights by name, in `.npz`, `.safetensors` or torch's `.pth` and `.pt` files; reading never runs code of the file."""
 
 import io
-import json
-import math
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -10,10 +8,11 @@ from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
+import safetensors
+import safetensors.numpy
 
 from train.atomic import write_atomically
 from train.errors import UserError
-from train.json_files import parse_json
 from train.npz_files import TooLargeError, first_line, read_npz, shorten
 from train.torch_files import read_torch
 
@@ -32,12 +31,10 @@ _DTYPES = {
     "U8": np.uint8,
     "BOOL": np.bool_,
 }
-_NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
 FIELD = "weight file"
-_MOST_AXES = 32
 _DAMAGE = (
     *(ValueError, KeyError, TypeError, AttributeError, EOFError, OSError, RuntimeError, MemoryError),
-    *(ArithmeticError, zipfile.BadZipFile, zlib.error),
+    *(ArithmeticError, zipfile.BadZipFile, zlib.error, safetensors.SafetensorError),
 )
 _WRAPPERS = ("_orig_mod.", "module.", "_orig_mod.")
 """What stands before every name of a module that another wraps, in the order in which it is taken off."""
@@ -120,9 +117,10 @@ def write_state_dict(path: str | Path, arrays: Mapping[str, np.ndarray]) -> Path
     native = {}
     for name, value in arrays.items():
         array = np.asarray(value)
-        if array.dtype.newbyteorder("=") not in _NAMES:
+        dtype = array.dtype.newbyteorder("=")
+        if dtype not in _DTYPES.values():
             raise _error(path, f"array {name!r} is {array.dtype}", f"give arrays of {', '.join(_DTYPES)}")
-        native[name] = array.astype(array.dtype.newbyteorder("="))
+        native[name] = array.astype(dtype, order="C")
     content, remedy = _WRITERS[ending](native), "free space there or name another"
     return write_atomically(Path(path).expanduser(), content, "--out", remedy)
 
@@ -149,55 +147,16 @@ def _npz(arrays: Mapping[str, np.ndarray]) -> bytes:
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    """Length of the header (8 bytes, little-endian), header (JSON), numbers."""
-    content = memoryview(path.read_bytes())
-    length = int.from_bytes(content[:8], "little")
-    if len(content) < 8 or length > len(content) - 8:
-        raise ValueError("it ends within its header")
-    header, numbers = parse_json(bytes(content[8 : 8 + length])), content[8 + length :]
-    if not isinstance(header, dict):
-        raise ValueError("its header is no dictionary")
-    header.pop("__metadata__", None)
-    arrays = {name: _array(name, entry, numbers) for name, entry in header.items()}
-    at = 0
-    for begin, end in sorted(entry["data_offsets"] for entry in header.values()):
-        if begin != at:
-            raise ValueError(f"its arrays overlap or leave a gap at byte {min(begin, at):,}")
-        at = end
-    if at != len(numbers):
-        raise ValueError(f"{len(numbers) - at:,} bytes of it belong to no array")
-    return {name: array.copy() for name, array in arrays.items()}
+    """From the bytes of the file, which can't change underneath as a memory map can.
 
-
-def _array(name: str, entry: dict, numbers: memoryview) -> np.ndarray:
-    try:
-        dtype, shape = np.dtype(_DTYPES[entry["dtype"]]), entry["shape"]
-        begin, end = entry["data_offsets"]
-        if len(shape) > _MOST_AXES or not all(
-            type(n) is int and 0 <= n < 2**63 for n in (begin, end, *shape)
-        ):
-            raise TypeError
-        fits = begin <= end <= len(numbers) and end - begin == math.prod(shape) * dtype.itemsize
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"the header's entry of {shorten(name)!r} is malformed") from error
-    if not fits:
-        raise ValueError(
-            f"{shorten(name)!r} lies outside the file, or not as its shape {shorten(shape)} asks"
-        )
-    return np.frombuffer(numbers[begin:end], dtype).reshape(shape)
-
-
-def _safetensors(arrays: Mapping[str, np.ndarray]) -> bytes:
-    header, parts, at = {}, [], 0
-    for name, array in sorted(arrays.items()):
-        # Little-endian and in C order, as the format has it.
-        parts.append(array.astype(array.dtype.newbyteorder("<")).tobytes())
-        offsets = [at, at + len(parts[-1])]
-        header[name] = {"dtype": _NAMES[array.dtype], "shape": array.shape, "data_offsets": offsets}
-        at = offsets[1]
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    return b"".join([len(text).to_bytes(8, "little"), text, *parts])
+    The package's own `numpy.load` has no bfloat16.
+    """
+    arrays = {}
+    for name, entry in safetensors.deserialize(path.read_bytes()):
+        if entry["dtype"] not in _DTYPES:
+            raise ValueError(f"array {shorten(name)!r} is {entry['dtype']}, not one of {', '.join(_DTYPES)}")
+        arrays[name] = np.frombuffer(entry["data"], _DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    return arrays
 
 
 _SAVE_AGAIN = "in PyTorch save model.state_dict() alone, or write it as .safetensors"
@@ -209,4 +168,4 @@ _READERS = {
 }
 ENDINGS = tuple(_READERS)
 """Of the files that `read_state_dict` reads."""
-_WRITERS = {".npz": _npz, ".safetensors": _safetensors}
+_WRITERS = {".npz": _npz, ".safetensors": safetensors.numpy.save}
