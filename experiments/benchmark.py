@@ -51,17 +51,17 @@ class CADAVAE:
     """Updates of CADA-VAE on data that live on the device: scanned, dispatched one by one, of many seeds."""
 
     features: int = 128
-    """Image features."""
+    """Number of image features."""
     attributes: int = 22
-    """Attributes of a class."""
+    """Number of attributes of a class."""
     rows: int = 5400
-    """Training examples."""
+    """Number of training examples."""
     batch_size: int = 50
     """Examples per update."""
     updates: int = 200
-    """Updates of one timed call."""
+    """Updates per timed call."""
     seeds: int = 10
-    """Runs in one program."""
+    """Number of runs in one program."""
     repeats: int = 3
     """Timed calls of each form; the median counts."""
     model: cada_vae.CADAVAEConfig = cada_vae.CADAVAEConfig()

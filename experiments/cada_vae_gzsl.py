@@ -6,7 +6,7 @@ res101.mat and att_splits.mat) is the published protocol of that benchmark, with
 passes. `paper` takes the same constants on any data, and chooses that number on validation classes, which are carved
 out of the training classes; `quick` is that for three seeds and, besides the passes, chooses how many latents the
 unseen classes get. Nothing is ever chosen on test data.
-Training lasts `--model.epochs` times the steps that see the training rows once, or `--train.steps` where that is not 0.
+Training lasts `--model.epochs` times the steps that see the training rows once, or `--train.steps` if that is not 0.
 The embedded data are `shapes3d-procedural-zero-shot`: classes of the rendered 3D Shapes world, with features of a
 frozen map.
 """
@@ -135,7 +135,7 @@ class Pairs:
 
     @property
     def arrays(self) -> Mapping[str, np.ndarray]:
-        """What lives on the device."""
+        """The arrays placed on the device."""
         return {IMAGE: self.data.features, "labels": self.data.labels, **self.data.attributes}
 
     def take(self, arrays: Mapping[str, Array], index: Int[Array, "B"]) -> dict[str, Array]:
@@ -174,7 +174,7 @@ def task(config: Config, data: ZeroShotData) -> Task:
 
 
 def steps_per_epoch(config: Config, data: ZeroShotData) -> int:
-    """As many as it takes to see the training rows once, did the subsets not overlap."""
+    """The steps that would see the training rows once if the subsets did not overlap."""
     return -(-len(data.trainval) // config.train.batch_size)
 
 

@@ -1,10 +1,10 @@
-"""DeepStyle beside VBPR and BPR-MF: recommending by what items look like, a vector per category taken off.
+"""DeepStyle beside VBPR and BPR-MF: recommending by what items look like, less a vector per category.
 
 Papers: Liu, Wu and Wang, "DeepStyle: Learning User Preferences for Visual Recommendation", SIGIR 2017; He and McAuley,
 "VBPR: Visual Bayesian Personalized Ranking from Implicit Feedback", AAAI 2016; Rendle et al., "BPR", UAI 2009.
 Every model is trained with every penalty of `--model.l2`, each in a stage of the run. The AUC of validation records
 chooses a model's penalty and, for each seed, its number of updates; nothing is chosen on test records.
-`paper` takes the published constants: SGD on triples, one penalty of 0.01 for all parameters. `quick` has Adam, and
+`paper` takes the published constants: SGD on triples, one penalty of 0.01 for all parameters. `quick` uses Adam and
 three seeds. The embedded data are `shapes3d-procedural-fashion`: rendered items and simulated users.
 """
 
@@ -55,7 +55,7 @@ class ModelConfig:
     """The models of the comparison."""
 
     kinds: tuple[Kind, ...] = ("bpr-mf", "vbpr", "deepstyle")
-    """Which are trained."""
+    """The models to train."""
     l2: tuple[float, ...] = (0.0003, 0.003, 0.03)
     """Penalties lambda of factors and biases that validation chooses among, for each model."""
     l2_visual: float = 0.0
@@ -63,18 +63,18 @@ class ModelConfig:
     factors: int = 20
     """Dimensions of a user's vector, the same in all models."""
     visual_factors: int = 10
-    """VBPR: how many of them meet the image; the others are free factors."""
+    """VBPR: how many of those are for the image; the others are free factors."""
     optimiser: Literal["adam", "sgd"] = "adam"
-    """SGD is the papers'."""
+    """The papers use SGD."""
     learning_rate: float = 0.01
     """Learning rate."""
     reduction: Literal["mean", "sum"] = "mean"
-    """Over the triples of a batch. With SGD, the sum moves as far as a step on each triple alone would."""
+    """How the triples of a batch are combined. With SGD, the sum moves as far as a step on each triple alone would."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """What is fed."""
+    """The data to train and test on."""
 
     source: Literal["procedural", "npz"] = "procedural"
     """The rendered world; or a file of `triples`, `feat`, `category` and perhaps `is_test`."""
@@ -83,7 +83,7 @@ class DataConfig:
     held: fashion.Held = "leave-one-out"
     """The test records: one of each user, as published; or those that the file's `is_test` names."""
     seed: int = 0
-    """Of the embedded data, and of the records that chance keeps back."""
+    """Seed of the embedded data, and of the records that are held out at random."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ class EvaluateConfig:
     """How AUC is measured."""
 
     ties: Ties = "strict"
-    """Of equal scores: no success, as published; or half of one, as in the area under the ROC curve."""
+    """How equal scores count: not at all, as published; or as a half, as in the area under the ROC curve."""
     cold: int = COLD
     """An item with fewer training records is cold."""
 

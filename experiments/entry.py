@@ -59,7 +59,7 @@ def entry_of(run: RunDirectory) -> Entry[Any]:
     """
     if run.experiment not in cli.EXPERIMENTS:
         raise UserError(
-            str(run.path), run.experiment, "is no experiment of this version", "use the one that made it"
+            str(run.path), run.experiment, "is not an experiment of this version", "use the one that made it"
         )
     entry = entry_named(run.experiment)
     try:

@@ -4,7 +4,7 @@ Papers: Hidasi, Karatzoglou, Baltrunas and Tikk, "Session-based Recommendations 
 2016; Hidasi and Karatzoglou, "Recurrent Neural Networks with Top-k Gains for Session-based Recommendations", CIKM
 2018. Session-parallel batches, additional negatives by popularity^alpha, Adagrad; every event but the first of a test
 session is predicted, ranked among all training items, ties counted against the target.
-The test is the last day of the log (`--data.test-days`; 7 are the protocol of Diginetica), or a part that was made
+The test is the last day of the log (`--data.test-days`; 7 in the protocol of Diginetica), or a part that was made
 before (`--data.test`). `paper` has the published settings of RSC15 and trains for the published number of epochs.
 `quick` chooses that number, for all seeds of a loss the same, on the last day of the training part
 (`--data.validation-days`), and trains again on all of it; nothing is ever chosen on test sessions.
@@ -68,7 +68,7 @@ class Config(cli.RunConfig):
     """GRU4Rec on sessions."""
 
     losses: tuple[LossName, ...] = ("xe", "bpr-max")
-    """Which are compared; the first one's model is what serves."""
+    """The losses to compare; the model of the first one serves."""
     model: GRU4RecConfig = field(default_factory=GRU4RecConfig)
     """The network of every loss."""
     xe: RankingConfig = field(default_factory=RankingConfig)
@@ -83,7 +83,7 @@ class Config(cli.RunConfig):
         learning_rate=0.2,
         momentum=0.1,
     )
-    """BPR-max: those of RSC15 in the official run script for shared embeddings."""
+    """BPR-max: the settings of RSC15 in the official run script for shared embeddings."""
     top1_max: RankingConfig = RankingConfig(
         loss="top1-max", activation="tanh", log_q=0.0, sample_alpha=0.5, dropout_embed=0.0, learning_rate=0.1
     )
@@ -98,7 +98,7 @@ class Config(cli.RunConfig):
         learning_rate=0.05,
         momentum=0.2,
     )
-    """BPR: those of the paper of 2016, whose network had no embedding and whose batch was 50."""
+    """BPR: the settings of the paper of 2016, whose network had no embedding and whose batch was 50."""
     top1: RankingConfig = RankingConfig(
         loss="top1",
         activation="tanh",
@@ -108,7 +108,7 @@ class Config(cli.RunConfig):
         dropout_hidden=0.5,
         learning_rate=0.01,
     )
-    """TOP1: likewise."""
+    """TOP1: the settings of the paper of 2016."""
     train: TrainConfig = field(default_factory=TrainConfig)
     data: DataConfig = field(default_factory=DataConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)

@@ -4,9 +4,9 @@ Papers: Cheng, Hao, Dai, Liu, Gan and Carin, "CLUB: A Contrastive Log-ratio Uppe
 2020; Poole, Ozair, van den Oord, Alemi and Tucker, "On Variational Bounds of Mutual Information", ICML 2019.
 x and y have 20 dimensions; their mutual information steps through 2, 4, 6, 8 and 10 nats while every estimator learns
 from fresh batches of 64. Bias, variance and mean squared error are of the last 500 estimates of each level.
-`--preset paper` has the constants of both official notebooks: 4,000 steps a level for every estimator, and Poole's
+`--preset paper` has the constants of both official notebooks: 4,000 steps per level for every estimator, and Poole's
 critic of the concatenated pair, which takes hours on a CPU. `quick` keeps CLUB's study as published, and gives that of
-Poole the separable critic, fewer steps a level and fewer estimators.
+Poole the separable critic, fewer steps per level and fewer estimators.
 """
 
 import math
@@ -45,7 +45,7 @@ ABOUT = cli.About(
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """The pairs."""
+    """The pairs of x and y."""
 
     toys: tuple[Toy, ...] = ("gaussian", "cubic")
     """Correlated Gaussians, and the cubes of their y."""
@@ -62,9 +62,9 @@ class Config(cli.RunConfig):
     club: mi_estimators.CLUBStudy = field(default_factory=mi_estimators.CLUBStudy)
     poole: mi_estimators.PooleStudy = field(default_factory=mi_estimators.PooleStudy)
     estimators: tuple[str, ...] = ("all",)
-    """Which: `club/CLUB`, `poole/NWJ` and so on, a study (`club`), or `all`."""
+    """The estimators: `club/CLUB`, `poole/NWJ` and so on, a study (`club`), or `all`."""
     poole_steps: int = 0
-    """Updates in all of the estimators of Poole's study (0: --train.steps)."""
+    """Total updates of each estimator of Poole's study (0: --train.steps)."""
     train: TrainConfig = field(default_factory=TrainConfig)
     data: DataConfig = field(default_factory=DataConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
@@ -127,14 +127,14 @@ def chosen(config: Config) -> dict[str, mi_estimators.Estimator]:
 
 
 def steps_of(config: Config, name: str) -> int:
-    """Updates in all of an estimator."""
+    """Total updates of an estimator."""
     return (config.poole_steps if name.startswith("poole/") else 0) or config.train.steps
 
 
 def train(config: Config, stage: Stage, run: RunDirectory, mesh: Mesh) -> None:
     """Trains an estimator, every seed on pairs of its own, which are those of that seed in every stage.
 
-    Bounds with an exponential can diverge, NWJ on cubes does: that is a result, and no end of the run.
+    Bounds with an exponential can diverge, NWJ on cubes does: that is a result, and does not end the run.
     """
     cli.say(f"{stage.toy} pairs, {stage.estimator}")
     feed = CorrelatedPairs(

@@ -77,7 +77,7 @@ class Config(cli.RunConfig):
     """Mutual information that is minimised."""
 
     parts: tuple[Part, ...] = ("gaussians", "bottleneck", "adaptation")
-    """Which experiments."""
+    """The experiments to run."""
     gaussians: mixed_gaussians.MixingConfig = field(default_factory=mixed_gaussians.MixingConfig)
     estimates: tuple[mixed_gaussians.Estimate, ...] = ("club", "club-sampled", "club-known")
     """What is lowered on Gaussians; `club-known` has the true p(y|x)."""
@@ -88,7 +88,7 @@ class Config(cli.RunConfig):
     """What is lowered in the bottleneck: plain (nothing), VUB, CLUB, CLUB-S, vCLUB, vCLUB-S."""
     adaptation: domain_adaptation.AdaptationConfig = field(default_factory=domain_adaptation.AdaptationConfig)
     methods: tuple[domain_adaptation.Method, ...] = ("source-only", "club", "club-sampled")
-    """Of domain adaptation."""
+    """Methods of domain adaptation."""
     train: TrainConfig = field(default_factory=TrainConfig)
     data: DataConfig = field(default_factory=DataConfig)
     evaluate: measures.EvaluateConfig = field(default_factory=measures.EvaluateConfig)
@@ -230,7 +230,7 @@ def check(config: Config) -> None:
         ("--methods", config.methods, ("source-only", "club", "club-sampled")),
     ):
         if not values or len(set(values)) < len(values) or not set(values) <= set(known):
-            problem = "is empty, names one twice or one that there is not"
+            problem = "is empty, or names one that is unknown or a second time"
             raise UserError(flag, " ".join(values), problem, f"choose from {', '.join(known)}")
     gaussians, bottleneck, adaptation = config.gaussians, config.bottleneck, config.adaptation
     cli.check_least(

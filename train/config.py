@@ -9,10 +9,10 @@ from train.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """How long, in what pieces, and what is kept."""
+    """How long training lasts, in what pieces, and what is kept."""
 
     steps: int = 100_000
-    """Updates in all."""
+    """Total number of updates."""
     batch_size: int = 64
     """Examples per update, over all devices."""
     inner_steps: int = 10
@@ -78,7 +78,7 @@ def check(config: TrainConfig, devices: int, least_batch: int = 2) -> None:
 
 
 def check_choices(config: Any, flag: str = "--model") -> None:
-    """Raises UserError for a setting of a dataclass that is none of the values its `Literal` names.
+    """Raises UserError for a setting of a dataclass that is not one of the values its `Literal` names.
 
     The command line and saved runs are held to their types; settings that a program makes are not.
 

@@ -17,7 +17,7 @@ from train.regular_files import require_regular
 
 FLAG = "--max-inflated-mb"
 INFLATION = 100
-"""How many times its own size a file may inflate to, whatever that is."""
+"""How many times its own size a file may always inflate to."""
 DEFAULT_MEGABYTES = 256
 _KINDS = "biufcSUmM"
 _SAVE_AGAIN = "copy it again, or write it anew with np.savez"
@@ -26,7 +26,7 @@ _SEVERAL = 8
 
 
 class _Limit:
-    """What files that inflate more than `INFLATION` times may come to; the command line sets it once."""
+    """The size up to which a file may inflate more than `INFLATION` times; the command line sets it once."""
 
     megabytes = DEFAULT_MEGABYTES
 
@@ -46,7 +46,7 @@ def without_limit(arguments: Sequence[str]) -> list[str]:
     """The arguments of a command less the flag of the limit, which is set.
 
     Raises:
-      UserError: its value is no number above 0.
+      UserError: its value is not a whole number above 0.
     """
     rest, given = [], iter(arguments)
     for argument in given:
@@ -56,7 +56,7 @@ def without_limit(arguments: Sequence[str]) -> list[str]:
             continue
         value = value if equals else next(given, "")
         if not (value.isascii() and value.isdecimal() and len(value) < 10):
-            raise UserError(FLAG, shorten(value), "is no whole number", "give millions of bytes")
+            raise UserError(FLAG, shorten(value), "is not a whole number", "give millions of bytes")
         allow_inflated(int(value))
     return rest
 
@@ -127,7 +127,7 @@ class NpzFile:
             try:
                 header = _read_header(stream)
             except Exception as error:  # NumPy evaluates the header as a literal, which fails in many ways
-                raise ValueError(f"{shorten(name)} is no array ({first_line(error)})") from error
+                raise ValueError(f"{shorten(name)} is not an array ({first_line(error)})") from error
             _check_header(name, header, member.file_size - stream.tell())
             yield stream, header
 
@@ -157,7 +157,7 @@ class TooLargeError(ValueError):
 
 @contextlib.contextmanager
 def open_npz(path: Path, field: str, remedy: str = _SAVE_AGAIN) -> Iterator[NpzFile]:
-    """Opens a file; what goes wrong with reading it, also later, is one error.
+    """Opens a file; whatever goes wrong while it is read is one error.
 
     Args:
       path: the file.
@@ -165,7 +165,7 @@ def open_npz(path: Path, field: str, remedy: str = _SAVE_AGAIN) -> Iterator[NpzF
       remedy: what the user can do about a damaged file, for the error.
 
     Raises:
-      UserError: the file is none, damaged, encrypted, or claims what it can't hold.
+      UserError: the file is not an npz file, is damaged or encrypted, or claims what it can't hold.
     """
     path = path.expanduser()
     try:
@@ -196,8 +196,8 @@ def read_npz(
     Args:
       path: the file.
       field: what the user calls it, for the error.
-      wanted: which must be there; None for all that there are.
-      optional: which are read too where they are there.
+      wanted: which must be there; None for all.
+      optional: which are read too where they exist.
       remedy: what the user can do, for the error.
 
     Raises:
@@ -244,7 +244,7 @@ def _check_header(name: str, header: Header, held: int) -> None:
     if dtype.hasobject:
         raise ValueError(f"array {name} holds Python objects, which are never read")
     if dtype.kind not in _KINDS or dtype.subdtype is not None:
-        raise ValueError(f"array {name} is of {shorten(dtype)}, which is no plain number or text")
+        raise ValueError(f"array {name} is of {shorten(dtype)}, which is not a plain number or text")
     if any(type(n) is not int or n < 0 for n in shape):
         raise ValueError(f"array {name} has the shape {shorten(shape)}")
     nothing = header.nbytes == 0 and max(shape, default=0) > _MOST_ROWS_OF_NOTHING
@@ -258,11 +258,11 @@ def _check_header(name: str, header: Header, held: int) -> None:
 
 
 def _check_text(name: str, array: np.ndarray) -> None:
-    """Raises ValueError for texts of numbers that are no characters, which Python can't hold."""
+    """Raises ValueError for texts of numbers that are not characters, which Python can't hold."""
     if array.dtype.kind == "U" and array.nbytes:
         points = array.view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
         if np.any((points > 0x10FFFF) | ((points >= 0xD800) & (points <= 0xDFFF))):
-            raise ValueError(f"array {shorten(name)} holds text of numbers that are no characters")
+            raise ValueError(f"array {shorten(name)} holds text of numbers that are not characters")
 
 
 def _fill(stream: IO[bytes], target: memoryview, name: str) -> None:

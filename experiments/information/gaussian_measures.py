@@ -19,9 +19,9 @@ class EvaluateConfig:
     """How estimates are summed up."""
 
     window: int = 500
-    """Estimates at the end of each level that bias and variance are of."""
+    """Estimates at the end of each level from which bias and variance are computed."""
     span: int = 200
-    """Of the moving average in the figures."""
+    """Span of the moving average in the figures, in estimates."""
 
 
 class Stage(NamedTuple):

@@ -25,7 +25,7 @@ TESTED = 2**31 - 3
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
-    """How the trained are tested."""
+    """How the trained networks are tested."""
 
     samples: int = 12
     """Latents that the class probabilities of an image are the mean over, in the bottleneck."""

@@ -41,7 +41,7 @@ class About(NamedTuple):
       classes: how many of the test images are of each class.
       domain: of the target.
       settings: of the run, as JSON holds them.
-      reference: the published ones, likewise.
+      reference: the published ones, in the same form.
       examples: images of source and target, where adaptation is a part.
     """
 
@@ -156,7 +156,7 @@ def _bottleneck(run: RunDirectory, items: Mapping[str, Kept], about: About) -> S
     )
     note = (
         "Mean and 95 % interval over seeds. At least: InfoNCE, at most: leave-one-out, both with the encoder's own "
-        f"p(z|x) on {about.counts[1]:,} test images at most; a deterministic latent has no such bounds."
+        f"p(z|x) on {about.counts[1]:,} test images at most; there are no such bounds for a deterministic latent."
     )
     text = (
         f"{about.counts[0]:,} images train, {about.counts[1]:,} test. The loss is cross entropy + beta I(x; z) under "

@@ -23,13 +23,13 @@ class MISpeed:
     """Updates of estimators of mutual information on correlated Gaussians: scanned, and dispatched one by one."""
 
     estimators: tuple[str, ...] = ("all",)
-    """As those of `mi_gaussian`: `club/CLUB`, a study (`club`), or `all`."""
+    """Estimators, named as in `mi_gaussian`: `club/CLUB`, a study (`club`), or `all`."""
     batch_size: int = 64
     """Pairs per update."""
     dim: int = 20
     """Dimensions of x and of y."""
     updates: int = 200
-    """Updates of one timed call."""
+    """Updates per timed call."""
     repeats: int = 5
     """Timed calls of each form; the median counts."""
     club: mi_estimators.CLUBStudy = mi_estimators.CLUBStudy()

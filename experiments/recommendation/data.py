@@ -1,4 +1,4 @@
-"""What the experiments on users x items are fed: events from a source, split by a protocol."""
+"""The data of the experiments on users x items: events from a source, split by a protocol."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ Protocol = Literal["strong", "weak"]
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """What is fed."""
+    """The data to train and test on."""
 
     source: Literal["simulated", "movielens", "csv", "parquet", "npz", "tfds", "split"] = "simulated"
     """Simulated users; MovieLens' ratings.csv, ratings.dat or u.data; a table with named columns; an npz of rows; a
@@ -41,17 +41,17 @@ class DataConfig:
     tfds_name: str = "movielens/1m-ratings"
     """tfds: the data set and its configuration."""
     min_rating: float = 4.0
-    """Ratings from here on are positive; the others are left out."""
+    """Ratings of at least this are positive; the others are left out."""
     min_user_items: int = 5
-    """Users with fewer positive items are left out (CDAE's protocol: items with fewer users too, again and again)."""
+    """Users with fewer positive items are left out (CDAE's protocol: items with fewer users too, repeatedly)."""
     held_out_users: int = 0
     """Strong generalisation: users for validation, and as many for testing (0: a tenth of all)."""
     users: int = 3000
-    """simulated: how many."""
+    """simulated: number of users."""
     items: int = 1000
-    """simulated: how many."""
+    """simulated: number of items."""
     population: PopulationName = "broad"
-    """simulated: users of broad tastes, or of narrow ones, of whom popularity says little."""
+    """simulated: users of broad tastes, or of narrow ones, about whom popularity says little."""
 
 
 class Data(NamedTuple):

@@ -71,7 +71,7 @@ class About:
       summary: sentences on what came out, before those on the models.
       notes: what a reader must know to read the numbers.
       settings: of the run, as JSON holds them.
-      reference: the published ones, likewise.
+      reference: the published ones, in the same form.
       published: published numbers by model, for a table of their own below the run's.
     """
 
@@ -119,7 +119,7 @@ def published_table(published: Mapping[str, Published], metrics: Sequence[str]) 
         for model, one in published.items()
     ]
     data = ", ".join(dict.fromkeys(one.data for one in published.values()))
-    caption = f"Published elsewhere, on {data}: none of these numbers is of this run"
+    caption = f"Published elsewhere, on {data}: none of these numbers is from this run"
     note = "They compare with the run's only where the data, their filters and their split are the same."
     return Table(caption, ["model", "data set", "source", *metrics], rows, note, apart=True)
 

@@ -30,7 +30,7 @@ from train.stored_state import Which, load_state
 
 CATALOGUE = "catalogue.json"
 MOST_DEVICES = 2**16
-"""Over which items may have been divided, each device having at most one column that is none."""
+"""Over which items may have been divided, with at most one column of padding per device."""
 
 
 class Recommender(NamedTuple):
@@ -58,7 +58,7 @@ def one_of(models: Sequence[str], wanted: str, chosen: Callable[[], str]) -> str
     if not wanted:
         return chosen()
     if wanted not in models:
-        raise UserError("--model", wanted, "is none of this run", f"choose {', '.join(models)}")
+        raise UserError("--model", wanted, "is not a model of this run", f"choose {', '.join(models)}")
     return wanted
 
 
@@ -77,7 +77,7 @@ class Catalogue(NamedTuple):
 
 
 def write_catalogue(run: RunDirectory, data: Data, mesh: Mesh) -> None:
-    """Keeps it in the run."""
+    """Writes the catalogue into the run."""
     if jax.process_index() == 0:
         content = {
             "items": list(data.item_ids),
@@ -88,7 +88,7 @@ def write_catalogue(run: RunDirectory, data: Data, mesh: Mesh) -> None:
 
 
 def read_catalogue(run: RunDirectory) -> Catalogue:
-    """The inverse.
+    """Reads the catalogue of a run.
 
     Raises:
       UserError: it isn't there, or was altered to something impossible.

@@ -1,4 +1,4 @@
-"""What `gru4rec_sessions` is fed: a log of sessions, split by time, or a training and a test part made before."""
+"""The data of `gru4rec_sessions`: a log of sessions, split by time, or a training and a test part made before."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ from train.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """What is fed."""
+    """The data to train and test on."""
 
     source: Literal["simulated", "csv", "parquet", "npz"] = "simulated"
     """Simulated sessions; text with a header and commas, semicolons or tabs between fields; Parquet; an npz with rows
@@ -55,15 +55,15 @@ class DataConfig:
     validation_days: float = 0.0
     """The last days of the training part, on which the number of epochs is chosen (0: as many as for the test)."""
     min_session: int = 2
-    """Sessions of fewer events are dropped."""
+    """Sessions with fewer events are dropped."""
     min_item: int = 5
-    """Items of fewer events are dropped."""
+    """Items with fewer events are dropped."""
     drop_repeats: bool = False
     """Drop events of the same item as the one before (the Yoochoose variant)."""
     sessions: int = 12_000
-    """simulated: how many."""
+    """simulated: number of sessions."""
     items: int = 1_000
-    """simulated: how many."""
+    """simulated: number of items."""
 
 
 class Log(NamedTuple):
@@ -95,7 +95,7 @@ def open_log(config: DataConfig) -> Log:
     log, filtered = filter_log(log, config.min_session, config.min_item)
     if not len(log.time):
         remedy = "give a longer log, or lower --data.min-item and --data.min-session"
-        raise UserError("the log", name, "has no events left behind the filters", remedy)
+        raise UserError("the log", name, "has no events left after the filters", remedy)
     if np.ptp(log.time) <= DAY * config.test_days:
         problem = f"its times span {np.ptp(log.time):,.0f} s, no more than the test part"
         remedy = (

@@ -48,12 +48,12 @@ class EvaluateConfig:
     at: tuple[int, ...] = (5, 10, 20)
     """Lengths of the list: Recall@N and MRR@N. The last one is that of the figures."""
     ties: Ties = "conservative"
-    """The rank among equal scores: behind all of them, before them, or in the middle."""
+    """The rank among equal scores: after all of them, before them, or in the middle."""
     stopping: Literal["validation", "fixed"] = "validation"
-    """Where the number of epochs is from: the best MRR@20 in the last days of the training part, or the loss's own.
-    --train.steps, where given, goes before either."""
+    """Where the number of epochs comes from: the best MRR@20 in the last days of the training part, or the loss's own.
+    --train.steps, where given, takes precedence over either."""
     batch_size: int = 256
-    """Sessions at once."""
+    """Sessions that are scored at once."""
 
 
 class System(NamedTuple):
@@ -236,7 +236,7 @@ def task(system: System, items: int) -> Task:
 
 
 def first_scores(system: System, state: GRU4RecState) -> Array:
-    """The scores of all items behind the first one."""
+    """The scores of all items to follow the first one."""
     hidden, item = zero_hidden(1, system.network.layers), jnp.zeros(1, jnp.int32)
     reset = jnp.ones(1, bool)
     return gru4rec.advance(state.params, hidden, item, reset, system.network, system.objective)[1]

@@ -41,7 +41,7 @@ from train.task import Task
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(cli.RunConfig):
-    """What every experiment on users x items can be told."""
+    """Settings that every experiment on users x items shares."""
 
     epochs: int = 200
     """Passes over the training users, where --train.steps is 0."""

@@ -30,7 +30,7 @@ FEWEST_IMAGES = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """What is fed."""
+    """The data to train and test on."""
 
     source: Literal["procedural", "tfds", "h5", "npz"] = "procedural"
     """Rendered on the device; a prepared TFDS `shapes3d`; the original 3dshapes.h5; an npz with `images`."""
@@ -106,7 +106,7 @@ class Trained:
 
     @property
     def step(self) -> int:
-        """Updates behind the state; of several best states, those of the latest."""
+        """Updates that made the state; of several best states, the latest one."""
         return int(np.max(devices.on_one_device(self.state).step))
 
 

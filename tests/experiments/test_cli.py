@@ -145,7 +145,7 @@ def test_data_may_move_and_may_not_change(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert resumed(run, "--data.path", "../there.npz") == run
     there.write_bytes(b"other data")
-    with pytest.raises(UserError, match="holds something else than when the run began"):
+    with pytest.raises(UserError, match="is not what it was when the run began"):
         resumed(run, "--data.path", str(there))
 
 
@@ -161,7 +161,7 @@ def test_numbers_of_seeds_that_can_not_be(seeds):
         ("model", "latent_dim", -4, "model.latent_dim in config.json = -4: is too small"),
         ("model", "learning_rate", -1.0, "model.learning_rate in config.json = -1.0: is not a positive"),
         ("train", "batch_size", 0, "train.batch_size in config.json = 0: is too small"),
-        ("train", "steps", "many", "train.steps in config.json = 'many': is no whole number"),
+        ("train", "steps", "many", "train.steps in config.json = 'many': is not a whole number"),
     ],
 )
 def test_a_stored_run_is_checked_like_a_new_one(tmp_path, group, name, value, told):

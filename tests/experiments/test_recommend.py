@@ -37,7 +37,7 @@ def test_the_model_that_answers_is_named(arguments, tmp_path, capsys):
 
 def test_only_models_of_the_run_can_be_asked():
     assert one_of(["a", "b"], "", lambda: "b") == "b" and one_of(["a", "b"], "a", lambda: "b") == "a"
-    with pytest.raises(UserError, match=r"^--model = c: is none of this run; choose a, b$"):
+    with pytest.raises(UserError, match=r"^--model = c: is not a model of this run; choose a, b$"):
         one_of(["a", "b"], "c", lambda: "b")
 
 

@@ -25,5 +25,5 @@ def test_files_folders_and_what_is_absent_are_for_their_readers(tmp_path):
 )
 def test_no_reader_waits_for_a_pipe(tmp_path, read):
     os.mkfifo(tmp_path / "pipe.json")
-    with pytest.raises(UserError, match="is no regular file"):
+    with pytest.raises(UserError, match="is not a regular file"):
         read(tmp_path / "pipe.json")

@@ -204,7 +204,7 @@ def _open_tfds(path: Path | None) -> Any:
         raise UserError(
             "--data.source" if path is None else "--data.path",
             "tfds" if path is None else path,
-            f"no prepared shapes3d that can be read at random ({_first_line(error)})",
+            f"no prepared shapes3d with random access ({_first_line(error)})",
             "prepare it with tfds.builder('shapes3d', data_dir=..., file_format='array_record')"
             ".download_and_prepare() and the extra tfds-prepare, or use --data.source h5 or procedural",
         ) from error

@@ -40,21 +40,21 @@ class CDAEConfig:
     pairwise: bool = False
     """Loss of the difference between the scores of a click and of an item without one, as if it had been clicked."""
     tied: bool = False
-    """The same weights into and out of the hidden layer."""
+    """Use the same weights into and out of the hidden layer."""
     user_node: bool = True
     """A vector of weights per user."""
     corruption: Corruption = "mask"
     """Dropping clicks, or adding normal noise to all items."""
     corruption_amount: float = 0.5
-    """Probability of a click to be dropped, or standard deviation of the noise."""
+    """Probability that a click is dropped, or standard deviation of the noise."""
     negatives: int = 5
-    """Sampled items without a click per click; 0: all items, without sampling. If pairwise: per user."""
+    """Items without a click that are sampled for each click, or for each user if the loss is pairwise; 0: all items."""
     l2: float = 0.01
     """Weight lambda of half a sum of squares, by which the mean loss of a user is regularised."""
     l2_form: L2Form = field(default="used-rows", metadata={"before": "all"})
     """What is squared: the rows that a user's update uses, each as often as it does, as in the official code; or all
     parameters at every update, as the paper writes it. On sparse data the second needs a far smaller lambda: a row
-    decays at every update, and few of them are on a user of its item."""
+    decays at every update, and few updates are on a user of its item."""
     optimiser: Literal["adam", "adagrad"] = "adam"
     """AdaGrad as in the official code, or Adam as for CDAE in the paper of Mult-VAE."""
     learning_rate: float = 1e-3
@@ -284,7 +284,7 @@ def apply(
 def scores(
     params: PyTree, x: Float[Array, "b items"], user: Int[Array, " b"], config: CDAEConfig
 ) -> Float[Array, "b items"]:
-    """Scores by which unseen items are ranked, from uncorrupted clicks; no user node for a number that is no user's.
+    """Scores by which unseen items are ranked, from uncorrupted clicks; no user node for a number that isn't a user's.
 
     A network that never saw a click in training (everything masked) sees none here.
     """

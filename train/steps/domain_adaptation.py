@@ -36,9 +36,9 @@ class AdaptationConfig:
     convolutions: int = 3
     """Convolutions of a block."""
     dropout: float = 0.5
-    """Share of what is dropped between blocks."""
+    """Dropout rate between blocks."""
     noise: float = 1.0
-    """Standard deviation of the noise that is added there."""
+    """Standard deviation of the noise that is added between blocks."""
     domain_hidden: int = 128
     """Hidden units of the classifier of domains."""
     weight: float = 0.1
@@ -47,11 +47,11 @@ class AdaptationConfig:
     """What q learns: the official code leaves the log-variance out of the log-likelihood, which then goes to the
     edge of its range; `gaussian` is the paper's."""
     learning_rate: float = 1e-3
-    """Of Adam, for every network."""
+    """Learning rate of Adam, for every network."""
     steps: int = 15_000
-    """Updates."""
+    """Number of updates."""
     batch_size: int = 64
-    """Images of either domain in an update."""
+    """Images of each domain per update."""
 
 
 class AdaptationState(flax.struct.PyTreeNode):
@@ -110,7 +110,7 @@ def train_step(
 
     Args:
       state: before the updates.
-      batch: source, {"image" [b, h, w, 3] in [0, 1], "label" [b]}, and target, of which the label is not looked at.
+      batch: source, {"image" [b, h, w, 3] in [0, 1], "label" [b]}, and target, whose label is not used.
       config: see there.
       method: `source-only` learns the classes of the source and nothing else.
 
@@ -203,14 +203,14 @@ def both_features(
 
 
 def images_of(batch: dict) -> Float[Array, "n h w 3"]:
-    """Those of both domains: batch norm sees them as one batch."""
+    """Images of both domains: batch norm sees them as one batch."""
     return jnp.concatenate([batch["source"]["image"], batch["target"]["image"]])
 
 
 def features(
     members: PyTree, image: Float[Array, "b h w 3"], key: jax.Array | None, config: AdaptationConfig
 ) -> Float[Array, "b f"]:
-    """With dropout and noise from a key, without where there is none. Pixels count from 0 to 255, as in the code.
+    """With dropout and noise if there is a key, without otherwise. Pixels count from 0 to 255, as in the code.
 
     Raises:
       TypeError: the images, of [0, 1], are not floats.

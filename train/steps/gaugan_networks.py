@@ -34,15 +34,15 @@ class GauGANConfig:
     upsampling: Upsampling = "normal"
     """5, 6 or 7 doublings of the size (normal, more, most)."""
     norm: SPADENorm = "syncbatch"
-    """Normalisation inside SPADE; `batch` and `syncbatch` are one, over the global batch."""
+    """Normalisation inside SPADE; `batch` and `syncbatch` are the same, over the global batch."""
     kernel: int = 3
-    """Kernel size of SPADE's convolutions, odd."""
+    """Size of the kernels of SPADE's convolutions, odd."""
     hidden: int = 128
     """Channels between the layout and SPADE's gamma and beta."""
     spectral: bool = True
     """Spectral norm in the generator."""
     attention_scales: int = 1
-    """Earlier scales that DAGAN's channel attention sees: 1 in the code; more as the paper draws it."""
+    """Earlier scales that DAGAN's channel attention sees: 1 in the official code; several in the paper's figure."""
     attention_kernel: Literal[3, 7] = 3
     """Kernel of DAGAN's spatial attention."""
     vae: bool = False
@@ -52,9 +52,9 @@ class GauGANConfig:
     encoder_size: int = 256
     """Side in pixels that the encoder sees images at; a power of two. The official one needs 256."""
     encoder_norm: ImageNorm = "instance"
-    """Normalisation in the encoder; the official one takes the mean colours out."""
+    """Normalisation in the encoder; the official `instance` takes the mean colours out."""
     encoder_spectral: bool = True
-    """Spectral norm there."""
+    """Spectral norm in the encoder."""
     discriminator_width: int = 64
     """Channels of the discriminator's first stage (ndf)."""
     discriminators: int = 2
@@ -64,7 +64,7 @@ class GauGANConfig:
     discriminator_norm: ImageNorm = "instance"
     """Normalisation of the discriminator's inner stages."""
     discriminator_spectral: bool = True
-    """Spectral norm there."""
+    """Spectral norm in the discriminator."""
     gan: GANLoss = "hinge"
     """Adversarial loss of both players."""
     coef_features: float = 10.0
@@ -75,7 +75,7 @@ class GauGANConfig:
     """File with ImageNet weights of VGG19 (.npz, .safetensors, .pth); without one there is no perceptual loss."""
     coef_kl: float = 0.05
     """Weight of the KL term of the styles, which is summed over the whole batch. The official runs sum over the part of
-    the batch on one of their eight GPUs: with their batch on one mesh, an eighth of it is the same weight."""
+    the batch on one of their eight GPUs: with their batch on one mesh, an eighth of it is equivalent."""
     r1: float = 0.0
     """Weight of the R1 penalty, at real images."""
     gradient_penalty: float = 0.0
@@ -85,16 +85,16 @@ class GauGANConfig:
     ttur: bool = True
     """Two time scales with Adam's betas (0, 0.9); else (0.5, 0.999) and one rate."""
     discriminator_steps: int = 1
-    """The generator learns in every so-manieth update; its losses are logged in all of them, at the cost of a forward
-    pass, and its gradient norm as 0 where it rests."""
+    """Updates of the discriminator for each of the generator, n: the generator learns in every n-th update. Its losses
+    are logged in all, at the cost of a forward pass, and its gradient norm as 0 where it does not learn."""
     epochs: int = 50
     """Epochs at the full learning rate."""
     decay_epochs: int = 0
-    """Epochs after those in which it falls to 0."""
+    """Further epochs, in which the learning rate falls to 0."""
     init: ImageInit = "xavier"
     """Initialisation of kernels."""
     gain: float = 0.02
-    """Its gain, or standard deviation; also the standard deviation, around 1, of the scales of batch norm."""
+    """Gain or standard deviation of that initialisation; also the standard deviation, around 1, of the scales of batch norm."""
     augment: tuple[Augmentation, ...] = ()
     """Differentiable augmentation of what the discriminator sees, for small sets."""
     remat: bool = False

@@ -50,11 +50,11 @@ class RankingConfig:
     """What is minimised, and how; the defaults are those of cross-entropy on RSC15 (README of the official code)."""
 
     loss: Loss = "cross-entropy"
-    """Which ranking loss."""
+    """Ranking loss."""
     reduction: Reduction = "coded"
     """bpr, top1: over the columns as in the official code, or the mean over negatives of the papers."""
     activation: str = "linear"
-    """Of the scores: linear, relu, tanh, leaky-A, elu-A, selu-L-A. With cross-entropy the softmax follows."""
+    """Activation of scores: linear, relu, tanh, leaky-A, elu-A, selu-L-A. With cross-entropy the softmax follows."""
     score_regularisation: float = 0.0
     """bpr-max: weight of the squared scores of the negatives (bpreg)."""
     label_smoothing: float = 0.0
@@ -64,15 +64,15 @@ class RankingConfig:
     samples: int = 2048
     """Additional negatives of each update."""
     sample_alpha: float = 0.75
-    """They are drawn by the training support to this power: 0 uniformly, 1 by popularity."""
+    """They are drawn by the training support to this power: 0 is uniform, 1 by popularity."""
     dropout_embed: float = 0.1
     """Share of the input embedding that is dropped."""
     dropout_hidden: float = 0.0
-    """Share of every state that is dropped, also from what is carried to the next step."""
+    """Share of every state that is dropped, in what is carried to the next step as well."""
     learning_rate: float = 0.1
-    """Of Adagrad."""
+    """Learning rate of Adagrad."""
     momentum: float = 0.0
-    """Of its steps."""
+    """Momentum of Adagrad."""
     epochs: int = 10
     """Passes over the training sessions, or the most that validation may choose."""
 
@@ -236,7 +236,7 @@ def row_losses(
     """The ranking loss of every row; row b's target is column b, and columns of slots without an event don't exist.
 
     Args:
-      scores: raw, of the targets and, behind them, of the samples.
+      scores: raw, of the targets and, after them, of the samples.
       valid: which slots have an event.
       support: training events of each column's item.
       objective: which loss.
@@ -271,7 +271,7 @@ def _step(
     """Parameters and optimiser after an Adagrad step on the network and on the rows that were looked up."""
     how = Adagrad(objective.learning_rate, objective.momentum)
     tables, kept = dict(state.params["tables"]), dict(state.optimiser["tables"])
-    # Rows of slots without an event were not looked up: they get a number behind the last item.
+    # Rows of slots without an event were not looked up: they get a number past the last item.
     items = len(tables["bias"])
     came = jnp.where(slots["valid"], slots["input"], items)
     scored = columns.at[: len(came)].set(jnp.where(slots["valid"], slots["target"], items))

@@ -54,16 +54,16 @@ class BottleneckConfig:
     scale: Literal["official", "paper"] = "official"
     """CLUB estimates as the official code computes them, without the half of the log-density: twice the paper's."""
     learning_rate: float = 1e-4
-    """Of Adam."""
+    """Learning rate of Adam."""
     decay: float = 0.99
-    """Factor of the learning rate every `decay_epochs`."""
+    """Factor that multiplies the learning rate every `decay_epochs`."""
     decay_epochs: float = 2.0
     """Epochs between two decays. As in the official code an update of q counts as well, so that with a learned q
     they come twice as often."""
     epochs: int = 200
-    """Passes through the training images."""
+    """Passes over the training images."""
     batch_size: int = 200
-    """Images of an update."""
+    """Images per update."""
 
 
 class BottleneckState(flax.struct.PyTreeNode):
@@ -90,7 +90,7 @@ def conditional(config: BottleneckConfig) -> ConditionalGaussian:
 
 
 def init_state(key: jax.Array, config: BottleneckConfig, penalty: Penalty, pixels: int) -> BottleneckState:
-    """A fresh state for images of so many pixels. The key initialises it and seeds every later update."""
+    """A fresh state for images of that many pixels. The key initialises it and seeds every later update."""
     run_key, key, q_key = jax.random.split(key, 3)
     x = jnp.zeros((1, pixels))
     params = network(config).init(key, x)["params"]

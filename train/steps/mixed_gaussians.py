@@ -32,15 +32,15 @@ class MixingConfig:
     dim: int = 2
     """Dimensions of x and of y."""
     angle: float = 0.55
-    """Where the angles begin: 1.58 nats in two dimensions."""
+    """Initial value of the angles: 1.58 nats in two dimensions."""
     hidden_size: int = 5
     """Hidden units; the mean and the log-variance of q(y|x) have half as many each, rounded down."""
     learning_rate: float = 1e-4
-    """Of Adam, for the angles and for q."""
+    """Learning rate of Adam, for the angles and for q."""
     q_steps: int = 5
-    """Updates of q after each of the angles, on fresh pairs."""
+    """Updates of q after each update of the angles, on fresh pairs."""
     batch_size: int = 100
-    """Pairs of every update."""
+    """Pairs per update."""
     steps: int = 5000
     """Updates of the angles."""
 

@@ -32,7 +32,7 @@ class MultVAEConfig:
     """Settings of the network, its loss and its optimiser; the defaults are those of the official Mult-VAE."""
 
     kind: Literal["vae", "dae"] = "vae"
-    """Mult-VAE, or Mult-DAE: a deterministic code behind tanh, and no KL term. The official Mult-DAE has no hidden
+    """Mult-VAE, or Mult-DAE: a deterministic code after a tanh, and no KL term. The official Mult-DAE has no hidden
     layers and l2 = 2e-5."""
     latent_dim: int = 200
     """Number of latent dimensions K."""
@@ -48,8 +48,8 @@ class MultVAEConfig:
     """Largest weight of the KL term; below 1 the VAE is partially regularised (PR)."""
     anneal_steps: int = 200_000
     """Updates in which beta would rise linearly from 0 to 1; it stops at its largest value. 0: so many that it gets
-    there after 85 % of all updates, as it does in the published run; `anneal_steps` says how many. 1: no annealing
-    but in the first update."""
+    there after 85 % of all updates, as it does in the published run; `anneal_steps` says how many. 1: annealing
+    in the first update only."""
     l2: float = 0.0
     """Weight of the sum of squares of all weight matrices. It is a term of the loss, not decoupled weight decay."""
     learning_rate: float = 1e-3
@@ -98,7 +98,7 @@ def check(config: MultVAEConfig) -> None:
 def anneal_steps(config: MultVAEConfig, updates: int) -> int:
     """The length of the annealing for a run of `updates`: that of the settings, or for 0 the published one rescaled.
 
-    It has to be in the settings before training: how long a run is, an update can't know.
+    It must be in the settings before training: an update can't know how long the run is.
     """
     if config.anneal_steps or not config.beta:
         return config.anneal_steps

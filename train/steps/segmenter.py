@@ -1,6 +1,6 @@
 """One update of the U-Net that evaluates semantic synthesis: cross entropy of the class of every known pixel.
 
-No evaluator was published with SPADE or DAGAN but the large networks their authors used. Trained on the real pairs of a
+The evaluators of SPADE and DAGAN are large networks that were not published with them. Trained on the real pairs of a
 set, this one says how much of a layout a generated image shows; its score on held-out real images is the ceiling.
 """
 
@@ -31,13 +31,13 @@ class SegmenterConfig:
     patch: int = 2
     """Side of the squares of pixels that are one position of the top level; 1 is the published U-Net."""
     learning_rate: float = 1e-2
-    """Of Adam, at the start."""
+    """Initial learning rate of Adam."""
     schedule: Literal["cosine", "constant"] = "cosine"
-    """How the learning rate goes on: down to 0 along a cosine until `steps`, or not at all."""
+    """Schedule of the learning rate: down to 0 along a cosine until `steps`, or constant."""
     steps: int = 1000
-    """Updates."""
+    """Number of updates."""
     batch_size: int = 8
-    """Images of an update."""
+    """Images per update."""
     flip: bool = True
     """Mirror every image, with its layout, with probability 1/2."""
     class_weights: tuple[float, ...] = ()
@@ -147,6 +147,6 @@ def pixels_of(images: Num[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
     """Bytes as numbers of [-1, 1]; floats as they are.
 
     Raises:
-      TypeError: they are neither.
+      TypeError: they are neither bytes nor floats.
     """
     return images / 127.5 - 1 if images.dtype == jnp.uint8 else require_floats(images, low=-1)

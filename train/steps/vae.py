@@ -36,7 +36,7 @@ class VAEConfig(AutoencoderConfig):
     beta: float = 1.0
     """Final weight of the KL term."""
     beta_schedule: BetaSchedule = "constant"
-    """How beta gets there."""
+    """Schedule of beta."""
     beta_steps: int = 10_000
     """Length of the schedule in updates."""
 

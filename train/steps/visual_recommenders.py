@@ -36,7 +36,7 @@ class VisualConfig:
     factors: int = 20
     """Dimensions of a user's vector, the same in all models."""
     visual_factors: int = 10
-    """VBPR: how many of them meet the image; the others are free factors."""
+    """VBPR: how many of those are for the image; the others are free factors."""
     l2_factors: float = 0.01
     """Penalty of the rows of users, items and categories."""
     l2_biases: float = 0.001
@@ -44,15 +44,15 @@ class VisualConfig:
     l2_visual: float = 0.0
     """Penalty of what multiplies the features: E and beta'."""
     optimiser: Literal["adam", "sgd"] = "adam"
-    """SGD is the papers'; Adam needs no schedule."""
+    """The papers use SGD; Adam needs no schedule."""
     learning_rate: float = 0.01
     """Learning rate."""
     reduction: Literal["mean", "sum"] = "mean"
-    """Over the triples of a batch. With SGD, the sum moves as far as a step on each triple alone would."""
+    """How the triples of a batch are combined. With SGD, the sum moves as far as a step on each triple alone would."""
 
 
 class Sizes(NamedTuple):
-    """What the tables of parameters are as long and as wide as."""
+    """The sizes of the tables of parameters."""
 
     users: int
     items: int
@@ -128,7 +128,7 @@ def init_state(key: jax.Array, config: VisualConfig, sizes: Sizes) -> Recommende
 
 
 def optimiser(config: VisualConfig) -> optax.GradientTransformation:
-    """One for all parameters."""
+    """One optimiser for all parameters."""
     return {"adam": optax.adam, "sgd": optax.sgd}[config.optimiser](config.learning_rate)
 
 
