@@ -52,7 +52,7 @@ def test_help_reads_well(capsys):
         parse("--help")
     assert stop.value.code == 0
     text = capsys.readouterr().out
-    assert "--model.latent-dim" in text and "--train.batch-size" in text and "Updates in all" in text
+    assert "--model.latent-dim" in text and "--train.batch-size" in text and "Total number of updates" in text
 
 
 @pytest.mark.parametrize(

@@ -175,10 +175,10 @@ def test_newer_headers(tmp_path):
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("number", [0x7FFFFFFF, 0x110000, 0xD800])
-def test_text_of_numbers_that_are_no_characters(tmp_path, number, order):
+def test_text_of_numbers_that_are_not_characters(tmp_path, number, order):
     texts = np.array([65, number], f"{order}u4").view(f"{order}U1")
     stream = io.BytesIO()
     np.lib.format.write_array(stream, texts)
     archive(tmp_path / "a.npz", [("names.npy", stream.getvalue())])
-    with pytest.raises(UserError, match="no characters"):
+    with pytest.raises(UserError, match="not characters"):
         read_npz(tmp_path / "a.npz", "--input")

@@ -211,5 +211,5 @@ def test_parquet_ids_that_are_lists_are_one_clear_error(tmp_path):
     arrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
     parquet.write_table(arrow.table({"user": [[1], [2]], "item": [1, 2]}), tmp_path / "events.parquet")
-    with pytest.raises(UserError, match=r"events\.parquet: column 'user' is list<.*no id"):
+    with pytest.raises(UserError, match=r"events\.parquet: column 'user' is list<.*can't be an id"):
         read_parquet(tmp_path / "events.parquet", Columns())

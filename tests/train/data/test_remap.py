@@ -37,8 +37,8 @@ def test_forms(name, content, tmp_path):
     ("name", "content", "message"),
     [
         ("a.json", b"{", "can't be read"),
-        ("a.json", b"[1, 2]", "no JSON object"),
-        ("a.json", b"null", "no JSON object"),
+        ("a.json", b"[1, 2]", "not a JSON object"),
+        ("a.json", b"null", "not a JSON object"),
         ("a.json", b"{}", "lists no value"),
         ("a.json", b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
         ("a.JSON", b'{"a":' * 100_000, "nested too deeply"),
