@@ -94,7 +94,7 @@ class GauGANConfig:
     init: ImageInit = "xavier"
     """Initialisation of kernels."""
     gain: float = 0.02
-    """Gain or standard deviation of that initialisation; also the standard deviation, around 1, of the scales of batch norm."""
+    """Gain or standard deviation of the initialisation; also the deviation, around 1, of the scales of batch norm."""
     augment: tuple[Augmentation, ...] = ()
     """Differentiable augmentation of what the discriminator sees, for small sets."""
     remat: bool = False
