@@ -1,4 +1,4 @@
-"""`python -m experiments`: what there is to run."""
+"""`python -m experiments`: the experiments and commands that there are."""
 
 from experiments import cli
 from experiments.experiment import experiment_named

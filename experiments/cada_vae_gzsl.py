@@ -6,7 +6,7 @@ res101.mat and att_splits.mat) is the published protocol of that benchmark, with
 passes. `paper` takes the same constants on any data, and chooses that number on validation classes, which are carved
 out of the training classes; `quick` is that for three seeds and, besides the passes, chooses how many latents the
 unseen classes get. Nothing is ever chosen on test data.
-Training lasts `--model.epochs` times the steps that see the training rows once, or `--train.steps` where that is not 0.
+Training lasts `--model.epochs` times the steps that see the training rows once, or `--train.steps` if that is not 0.
 The embedded data are `shapes3d-procedural-zero-shot`: classes of the rendered 3D Shapes world, with features of a
 frozen map.
 """

@@ -54,7 +54,7 @@ MOST_SEEDS = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """What every experiment can be told."""
+    """Settings that every experiment shares."""
 
     preset: Literal["quick", "paper"] = "quick"
     """`paper`: the published constants, as the experiment says; `quick`: named departures, minutes on two CPU cores."""
@@ -180,7 +180,7 @@ def open_or_create(
     places = {field: path for field, path in paths(config).items() if _is_data(field, changeable)}
     if run is None:
         return create_run(name, settings, config.run_dir, files=fingerprints(places))
-    # A setting that the run's version did not have yet is at its default; how to run is no setting.
+    # A setting that the run's version did not have yet is at its default; how to run is not a setting.
     saved, wanted = (
         {field: value for field, value in content.items() if field not in NOT_SETTINGS}
         for content in (to_json(from_json(type(config), run.config)), settings)
@@ -199,7 +199,7 @@ def _is_data(field: str, changeable: Sequence[str]) -> bool:
 
 @contextlib.contextmanager
 def training(run: RunDirectory, config: RunConfig) -> Iterator[RunDirectory]:
-    """Holds the run's lock, records permitted changes of its settings, and makes every stop say how to go on."""
+    """Holds the run's lock, records permitted changes of its settings, and makes every stop say how to continue."""
 
     def stop(number: int, _: Any) -> None:
         raise KeyboardInterrupt(signal.Signals(number).name)
@@ -219,7 +219,7 @@ def training(run: RunDirectory, config: RunConfig) -> Iterator[RunDirectory]:
 
 @contextlib.contextmanager
 def _nothing_left(run: RunDirectory, new: bool) -> Iterator[None]:
-    """Removes a new run that fails before anything was trained: the corrected command may have its name."""
+    """Removes a new run that fails before anything was trained: the corrected command can use its name."""
     try:
         yield
     except processes.ProcessLostError:
@@ -243,7 +243,7 @@ def require(package: str, flag: str, value: object, extra: str) -> None:
 
 
 def find_devices() -> None:
-    """Raises UserError where there are none of the kind that JAX_PLATFORMS asks for."""
+    """Raises UserError where there is no device of the kind that JAX_PLATFORMS asks for."""
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:

@@ -1,10 +1,10 @@
-"""DeepStyle beside VBPR and BPR-MF: recommending by what items look like, a vector per category taken off.
+"""DeepStyle beside VBPR and BPR-MF: recommending by what items look like, less a vector per category.
 
 Papers: Liu, Wu and Wang, "DeepStyle: Learning User Preferences for Visual Recommendation", SIGIR 2017; He and McAuley,
 "VBPR: Visual Bayesian Personalized Ranking from Implicit Feedback", AAAI 2016; Rendle et al., "BPR", UAI 2009.
 Every model is trained with every penalty of `--model.l2`, each in a stage of the run. The AUC of validation records
 chooses a model's penalty and, for each seed, its number of updates; nothing is chosen on test records.
-`paper` takes the published constants: SGD on triples, one penalty of 0.01 for all parameters. `quick` has Adam, and
+`paper` takes the published constants: SGD on triples, one penalty of 0.01 for all parameters. `quick` uses Adam and
 three seeds. The embedded data are `shapes3d-procedural-fashion`: rendered items and simulated users.
 """
 
@@ -47,7 +47,7 @@ class ModelConfig:
     learning_rate: Annotated[float, Positive()] = 0.01
     """Learning rate."""
     reduction: Literal["mean", "sum"] = "mean"
-    """Over the triples of a batch. With SGD, the sum moves as far as a step on each triple alone would."""
+    """How the triples of a batch are combined. With SGD, the sum moves as far as a step on each triple alone would."""
 
 
 @dataclass(frozen=True, kw_only=True)

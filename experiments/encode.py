@@ -25,7 +25,7 @@ SIZE = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What is encoded, and where to."""
+    """What to encode, and where to write it."""
 
     run_dir: runs.RunPath
     """The run."""
@@ -65,7 +65,7 @@ def read_images(path: Path) -> tuple[UInt8[np.ndarray, "n 64 64 3"], list[str]]:
     """The images of a folder (by name), of one file, or of an npz, brought to 64x64 RGB, and their names.
 
     Raises:
-      UserError: there is nothing to read, or a file is no image.
+      UserError: there is nothing to read, or a file is not an image.
     """
     if path.suffix.lower() == ".npz":
         return _read_npz(path)
@@ -84,7 +84,7 @@ def _read_image(file: Path) -> UInt8[np.ndarray, "64 64 3"]:
     try:
         rgb = read_photo(Encoded(str(file), file))
     except UnreadableError as error:
-        problem = f"is no readable image ({error.reason})"
+        problem = f"is not a readable image ({error.reason})"
         raise UserError("--input", file, problem, "remove or mend that file") from error
     if rgb.size != (SIZE, SIZE):
         rgb = rgb.resize((SIZE, SIZE), Image.Resampling.BILINEAR)

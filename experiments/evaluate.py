@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> None:
         return
     if not argv or argv[0].startswith("-"):
         raise UserError(
-            "RUN_DIR", " ".join(argv), "the first argument names no run", "give its directory first"
+            "RUN_DIR", " ".join(argv), "the first argument does not name a run", "give its directory first"
         )
     run = open_run(cli.absolute(Path(argv[0]), "RUN_DIR"), "RUN_DIR")
     check_outputs(run)

@@ -5,7 +5,7 @@ Paper: Park, Liu, Wang and Zhu, "Semantic Image Synthesis with Spatially-Adaptiv
 and `--data.source folders --data.labels DIR --data.images DIR`; data of your own need `--data.classes` too, and
 `--data.class-names FILE` names the classes. The perceptual loss needs `--model.vgg-weights FILE`.
 `quick` learns rendered scenes at 64 x 64, whose layouts do not tell the hues: the style encoder has to.
-Training lasts `--model.epochs` plus `--model.decay-epochs` epochs, or `--train.steps` where that is not 0.
+Training lasts `--model.epochs` plus `--model.decay-epochs` epochs, or `--train.steps` if that is not 0.
 """
 
 from dataclasses import dataclass, replace

@@ -4,7 +4,7 @@ Papers: Hidasi, Karatzoglou, Baltrunas and Tikk, "Session-based Recommendations 
 2016; Hidasi and Karatzoglou, "Recurrent Neural Networks with Top-k Gains for Session-based Recommendations", CIKM
 2018. Session-parallel batches, additional negatives by popularity^alpha, Adagrad; every event but the first of a test
 session is predicted, ranked among all training items, ties counted against the target.
-The test is the last day of the log (`--data.test-days`; 7 are the protocol of Diginetica), or a part that was made
+The test is the last day of the log (`--data.test-days`; 7 in the protocol of Diginetica), or a part that was made
 before (`--data.test`). `paper` has the published settings of RSC15 and trains for the published number of epochs.
 `quick` chooses that number, for all seeds of a loss the same, on the last day of the training part
 (`--data.validation-days`), and trains again on all of it; nothing is ever chosen on test sessions.

@@ -4,9 +4,9 @@ Papers: Cheng, Hao, Dai, Liu, Gan and Carin, "CLUB: A Contrastive Log-ratio Uppe
 2020; Poole, Ozair, van den Oord, Alemi and Tucker, "On Variational Bounds of Mutual Information", ICML 2019.
 x and y have 20 dimensions; their mutual information steps through 2, 4, 6, 8 and 10 nats while every estimator learns
 from fresh batches of 64. Bias, variance and mean squared error are of the last 500 estimates of each level.
-`--preset paper` has the constants of both official notebooks: 4,000 steps a level for every estimator, and Poole's
+`--preset paper` has the constants of both official notebooks: 4,000 steps per level for every estimator, and Poole's
 critic of the concatenated pair, which takes hours on a CPU. `quick` keeps CLUB's study as published, and gives that of
-Poole the separable critic, fewer steps a level and fewer estimators.
+Poole the separable critic, fewer steps per level and fewer estimators.
 """
 
 from dataclasses import dataclass, field, replace
@@ -30,7 +30,7 @@ from train.steps import mi_estimators
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """The pairs."""
+    """The pairs of x and y."""
 
     toys: Choices[Toy] = ("gaussian", "cubic")
     """Correlated Gaussians, and the cubes of their y."""
@@ -100,7 +100,7 @@ def chosen(config: Config) -> dict[str, mi_estimators.Estimator]:
 
 
 def steps_of(config: Config, name: str) -> int:
-    """Updates in all of an estimator."""
+    """Total updates of an estimator."""
     return (config.poole_steps if name.startswith("poole/") else 0) or config.train.steps
 
 

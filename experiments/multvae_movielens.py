@@ -6,7 +6,7 @@ published protocol is strong generalisation on MovieLens-20M: ratings of at leas
 to be found. `--preset paper --data.path ml-20m` (the folder of ratings.csv) is that; the paper reports NDCG@100 .426
 (Mult-VAE) and .419 (Mult-DAE). `ml1m` and `ml100k` are for the smaller MovieLens sets, with settings chosen on
 validation users. `quick` simulates users, and takes minutes on two CPU cores.
-Training lasts --epochs passes over the training users, or --train.steps where that is not 0; each seed's best state on
+Training lasts --epochs passes over the training users, or --train.steps if that is not 0; each seed's best state on
 validation users is what is tested. Both models stand beside popularity, item-KNN and EASE, chosen on the same users.
 """
 

@@ -72,7 +72,7 @@ def join(config: DistributedConfig) -> None:
         host, _, port = config.coordinator.rpartition(":")
         if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
             raise UserError(
-                "--distributed.coordinator", config.coordinator, "is no address", "give HOST:PORT or auto"
+                "--distributed.coordinator", config.coordinator, "is not an address", "give HOST:PORT or auto"
             )
         settings |= {
             "coordinator_address": config.coordinator,
@@ -158,7 +158,7 @@ def _held(folder: Path, number: int) -> Iterator[typing.TextIO]:
 
 
 class _Scribe:
-    """A small process that reads what C++ prints on standard error, and passes on what is no stack of a lost process.
+    """A small process that reads what C++ prints on standard error, and passes on all but the stack of a lost process.
 
     What Python prints goes where it went before.
     """

@@ -2,7 +2,7 @@
 
     python -m experiments.recommend RUN_DIR --user-history FILE --k 20 --out FILE --model NAME
 
-The history is a CSV file with a header: user,item and perhaps time, one event a line. Without time the order of the
+The history is a CSV file with a header: user,item and perhaps time, one event per line. Without time the order of the
 lines is that of the events. What comes out is CSV: user,rank,item,score, without the items of the history. Items that
 training never saw are left out of a history, and a user with no others gets no recommendation; both are counted.
 """
@@ -34,7 +34,7 @@ USERS_AT_A_TIME = 500
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """For whom, and how many."""
+    """Whom to recommend to, and how many items."""
 
     run_dir: runs.RunPath
     """The run."""

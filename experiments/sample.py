@@ -24,7 +24,7 @@ from train.stored_state import Which
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """How many, and where to."""
+    """How many images to draw, and where to write them."""
 
     run_dir: runs.RunPath
     """The run."""

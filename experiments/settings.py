@@ -35,21 +35,21 @@ def from_json(config_class: type[Config], content: Any, where: str = "") -> Conf
     """The inverse of `to_json`; a setting that is absent is at its default.
 
     Args:
-      config_class: a dataclass, nested at will.
+      config_class: a dataclass, nested to any depth.
       content: what JSON held.
       where: dotted name of the group, for the error.
 
     Raises:
-      UserError: a setting is unknown to this version, or its value is none of its type.
+      UserError: a setting is unknown to this version, or its value is not of its type.
     """
     if not isinstance(content, Mapping):
-        raise _wrong(where or "config", content, "is no group of settings")
+        raise _wrong(where or "config", content, "is not a group of settings")
     hints = typing.get_type_hints(config_class)
     fields = {field.name for field in dataclasses.fields(typing.cast(Any, config_class))}
     prefix = f"{where}." if where else ""
     if unknown := sorted(set(content) - fields):
         name = f"{prefix}{unknown[0]}"
-        raise UserError("config.json", name[:80], "is no setting of this version", "start a new run")
+        raise UserError("config.json", name[:80], "is not a setting of this version", "start a new run")
     given = {name: _typed(hints[name], value, f"{prefix}{name}") for name, value in content.items()}
     return config_class(**{**_before(config_class), **given})
 
@@ -124,7 +124,7 @@ def _typed(hint: Any, given: Any, name: str) -> Any:
         return _typed(next(part for part in arguments if part is not type(None)), given, name)
     if origin is Literal:
         if not isinstance(given, str | int) or given not in arguments:
-            raise _wrong(name, given, f"is none of {', '.join(map(str, arguments))}")
+            raise _wrong(name, given, f"is not one of {', '.join(map(str, arguments))}")
         return given
     if origin is tuple:
         return _tuple(arguments, given, name)
@@ -146,7 +146,7 @@ def _of_union(union: Union, given: Any, name: str) -> Any:
 
 def _tuple(arguments: tuple[Any, ...], given: Any, name: str) -> tuple[Any, ...]:
     if not isinstance(given, list | tuple):
-        raise _wrong(name, given, "is no list")
+        raise _wrong(name, given, "is not a list")
     if arguments[-1] is Ellipsis:
         arguments = (arguments[0],) * len(given)
     if len(arguments) != len(given):
@@ -156,7 +156,7 @@ def _tuple(arguments: tuple[Any, ...], given: Any, name: str) -> tuple[Any, ...]
 
 def _path(given: Any, name: str) -> str:
     if not isinstance(given, str):
-        raise _wrong(name, given, "is no path")
+        raise _wrong(name, given, "is not a path")
     if (problem := _no_path(given)) is not None:
         raise _wrong(name, given, problem)
     return given
@@ -166,19 +166,19 @@ def _plain(hint: Any, given: Any, name: str) -> Any:
     if hint is bool and not isinstance(given, bool):
         raise _wrong(name, given, "is neither true nor false")
     if hint is str and not isinstance(given, str):
-        raise _wrong(name, given, "is no text")
+        raise _wrong(name, given, "is not text")
     if hint in (int, float):
         if isinstance(given, bool) or not isinstance(given, int if hint is int else int | float):
-            raise _wrong(name, given, "is no whole number" if hint is int else "is no number")
+            raise _wrong(name, given, "is not a whole number" if hint is int else "is not a number")
         if isinstance(given, int) and abs(given) >= (LARGEST if hint is int else 2**63):
             raise _wrong(name, given, "is too large")
         if not math.isfinite(given):
-            raise _wrong(name, given, "is no finite number")
+            raise _wrong(name, given, "is not a finite number")
     return given
 
 
 def _no_path(text: str) -> str | None:
-    """Why the system takes a text for no path."""
+    """Why the system does not take a text as a path."""
     if "\0" in text:
         return "holds a zero byte"
     try:

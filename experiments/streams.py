@@ -13,7 +13,7 @@ class Forgiving:
     """A stream on which printing never fails: characters that it lacks are escaped, what can't be written is dropped.
 
     Attributes:
-      failure: the first error of the system, or None; a reader that went away is none.
+      failure: the first error of the system, or None; a reader that went away is not one.
     """
 
     def __init__(self, stream: TextIO):

@@ -3,9 +3,9 @@
     python -m experiments.synthesise RUN_DIR --labels DIR --out DIR [--instances DIR] [--style IMAGE | --seed N]
     python -m experiments.synthesise latest_net_G.pth --data.preset ade20k --labels DIR --out DIR
 
-With weights (.pth, .safetensors, .npz), --data.* and --model.* say of what data and what network they are. Label maps
-are resized as training resized its own. With --no-resize they keep their sizes, where the network can double to them;
-one with a style encoder makes images of the size that it was trained on alone.
+With weights (.pth, .safetensors, .npz), --data.* and --model.* say which data and which network they belong to. Label
+maps are resized as training resized its own. With --no-resize they keep their sizes, where the network can double to
+them; one with a style encoder makes images only of the size that it was trained on.
 """
 
 import io
@@ -41,7 +41,7 @@ from train.steps.gaugan_weights import import_official
 from train.weight_files import ENDINGS, read_weights
 
 READ = ("preset", "classes", "dont_care", "remap", "resize_mode", "load_size", "crop_size", "aspect_ratio")
-"""Settings of the data that say what official weights are of."""
+"""Settings that describe the data that official weights were trained on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,11 +82,14 @@ def main(argv: Sequence[str]) -> None:
     config = runs.parse(Config, "synthesise", __doc__, argv)
     if config.style is not None:
         _refuse(
-            config, ("seed",), "is of styles that are drawn, --style gives one", "leave one of the two out"
+            config,
+            ("seed",),
+            "is for styles that are drawn, and --style gives one",
+            "leave one of the two out",
         )
     synthesiser, data = open_synthesiser(config)
     if not synthesiser.config.vae:
-        _refuse(config, ("seed",), "is of styles, which the network has none of", "leave it out")
+        _refuse(config, ("seed",), "is for styles, which the network does not have", "leave it out")
     synthesiser = replace(synthesiser, batch_size=config.batch_size)
     files = list_maps("--labels", config.labels)
     check_out(config, files)
@@ -256,7 +259,7 @@ def style_of(synthesiser: Synthesiser, path: Path) -> Float[np.ndarray, "1 z"]:
     """The style of an image file.
 
     Raises:
-      UserError: the network has no style encoder, or the file is no image.
+      UserError: the network has no style encoder, or the file is not an image.
     """
     if not synthesiser.config.vae:
         remedy = "leave it out, or take a run with --model.vae"

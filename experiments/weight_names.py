@@ -12,7 +12,7 @@ Arrays = Mapping[str, np.ndarray]
 
 
 class Names(NamedTuple):
-    """How the weights of a state of one seed are written; the two functions are each other's inverse.
+    """How the weights of a state of one seed are written; each of the two functions is the inverse of the other.
 
     Attributes:
       export: state -> arrays by name; raises ValueError for settings whose weights have no names.

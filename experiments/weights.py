@@ -54,7 +54,7 @@ class Import:
     run_dir: runs.RunPath
     """A run of the same settings."""
     weights: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction]
-    """The file: .npz, .safetensors or .pth. Again for each of several that share no array (latest_net_G, _D and _E)."""
+    """The file: .npz, .safetensors or .pth. May be repeated for files that share no array (latest_net_G, _D and _E)."""
     out: Path
     """The new run."""
     model: str = ""

@@ -22,7 +22,7 @@ def _linear(features: int, name: str) -> nn.Dense:
 
 
 class Encoder(nn.Module):
-    """q(z|x) = N(mu, diag exp(logvar)): [b, d] -> (mu, logvar), each [b, latent_dim]; ReLU behind hidden layers."""
+    """q(z|x) = N(mu, diag exp(logvar)): [b, d] -> (mu, logvar), each [b, latent_dim]; ReLU after hidden layers."""
 
     latent_dim: int
     hidden: tuple[int, ...]
@@ -73,7 +73,7 @@ def reparameterise(
       law: `official`: mu + exp(logvar) eps with one eps per example; `standard`: N(mu, diag exp(logvar)).
 
     Raises:
-      ValueError: the noise is not of the law's width, or the law is neither.
+      ValueError: the noise is not of the law's width, or the law is unknown.
     """
     if noise.shape[-1] != noise_width(law, mu.shape[-1]):
         raise ValueError(f"noise of the law {law} cannot have shape {noise.shape}")

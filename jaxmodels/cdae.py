@@ -35,7 +35,7 @@ def corrupt(
 
 
 class CDAE(nn.Module):
-    """Clicks [b, items] and users [b] -> scores [b, items]; a number that is no user's has no user node."""
+    """Clicks [b, items] and users [b] -> scores [b, items]; a number that isn't a user's has no user node."""
 
     users: int
     items: int

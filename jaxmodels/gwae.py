@@ -34,8 +34,8 @@ class Encoder(nn.Module):
     """q(z|x) = N(mu, diag exp(logvar)): pixels in [0, 1] -> (mu, logvar), each [b, latent_dim] float32.
 
     Four 4x4 stride-2 convolutions with SiLU, one linear layer, two heads; logvar is raw (no clamp).
-    `batch_norm` puts batch normalisation behind each convolution and on both heads, as the baselines of the
-    official package have it; `residual_blocks` two blocks of 1x1 convolutions behind each stage;
+    `batch_norm` puts batch normalisation after each convolution and on both heads, as the baselines of the
+    official package have it; `residual_blocks` two blocks of 1x1 convolutions after each stage;
     `latent_batch_norm` standardises q(z) itself. The first layer is the inverse sigmoid of the pixels.
     """
 

@@ -39,7 +39,7 @@ class Encoder(nn.Module):
 
 
 class DeterministicEncoder(nn.Module):
-    """The code of Mult-DAE: [b, items] -> [b, latent_dim], with tanh behind the code as well."""
+    """The code of Mult-DAE: [b, items] -> [b, latent_dim], with tanh after the code as well."""
 
     latent_dim: int
     hidden: tuple[int, ...]
@@ -50,7 +50,7 @@ class DeterministicEncoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Codes [b, latent_dim] -> logits of the items [b, items], linear behind the last layer."""
+    """Codes [b, latent_dim] -> logits of the items [b, items], linear after the last layer."""
 
     items: int
     hidden: tuple[int, ...]

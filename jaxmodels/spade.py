@@ -150,7 +150,7 @@ def latent_grid(height: int, width: int, upsampling: Upsampling) -> tuple[int, i
     """
     factor = 2 ** UPSAMPLINGS[upsampling]
     if height % factor or width % factor or min(height, width) < factor:
-        raise ValueError(f"an image of {height} x {width} is no multiple of {factor} pixels")
+        raise ValueError(f"an image of {height} x {width} is not a multiple of {factor} pixels")
     return height // factor, width // factor
 
 

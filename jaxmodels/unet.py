@@ -27,7 +27,7 @@ class UNet(nn.Module):
       groups: groups of channels; divides every width.
 
     Raises:
-      ValueError: the images' size is no such multiple.
+      ValueError: the images' size is not such a multiple.
     """
 
     classes: int
@@ -70,7 +70,7 @@ def into_channels(x: Float[Array, "b h w c"], side: int) -> Float[Array, "b h/s 
 
 
 def out_of_channels(x: Float[Array, "b h w s*s*c"], side: int) -> Float[Array, "b s*h s*w c"]:
-    """The inverse of `into_channels`. Behind a dense layer: a transposed convolution of that side and stride."""
+    """The inverse of `into_channels`. After a dense layer: a transposed convolution of that side and stride."""
     batch, height, width, channels = x.shape
     squares = x.reshape(batch, height, width, side, side, channels // side**2)
     return squares.transpose(0, 1, 3, 2, 4, 5).reshape(batch, side * height, side * width, -1)

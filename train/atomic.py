@@ -56,7 +56,7 @@ def write_atomically(
 
 
 def sweep(folder: pathlib.Path) -> None:
-    """Removes the temporary files below a folder whose writers are gone: a kill in the midst of a write leaves one.
+    """Removes the temporary files below a folder whose writers are gone: a kill in the middle of a write leaves one.
 
     The caller holds the lock of the folder, so that no other host writes there.
     """
@@ -74,7 +74,7 @@ def _alive(process: int) -> bool:
         return False
     except OSError:
         return True  # another user's
-    return process != os.getpid()  # ours is from a process of before that had the same number
+    return process != os.getpid()  # ours is from an earlier process that had the same number
 
 
 def _remove(path: pathlib.Path) -> None:

@@ -80,8 +80,8 @@ class Checkpoints:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
-            remedy = "move the file away that lies where a folder belongs"
-            raise UserError("checkpoints", self.directory, "is no folder", remedy) from error
+            remedy = "move away the file that lies where a folder belongs"
+            raise UserError("checkpoints", self.directory, "is not a folder", remedy) from error
         except OSError as error:
             raise _unwritable(self.directory, error) from error
         self._manager = _lone_manager(self.directory)
@@ -152,9 +152,9 @@ class Checkpoints:
         raise UserError("checkpoints", self.directory, f"no checkpoint is intact: {told}", remedy)
 
     def _no_folders(self) -> list[tuple[int, str]]:
-        """What is named like a checkpoint and is none, newest first."""
+        """What is named like a checkpoint but is not one, newest first."""
         places = (p for p in self.directory.iterdir() if p.name.isascii() and p.name.isdigit())
-        strange = [(int(p.name[:18]), "is no folder") for p in places if not p.is_dir()]
+        strange = [(int(p.name[:18]), "is not a folder") for p in places if not p.is_dir()]
         for step, problem in sorted(strange, reverse=True):
             _LOG.warning("checkpoint skipped: %s %s", self.directory / str(step), problem)
         return sorted(strange, reverse=True)
@@ -266,7 +266,7 @@ def _from_all(value: int) -> list[int]:
 
 
 def _check_same_leaves(where: Path, labels: host_state.Labels, abstract_state: Any) -> None:
-    """Raises UserError where another model was saved than the one to restore: that is no damage."""
+    """Raises UserError where another model was saved than the one to restore: that is not damage."""
     saved = {name: leaf["kind"] for name, leaf in labels.items()}
     wanted = host_state.kinds(abstract_state)
     names = [name for name in {**saved, **wanted} if saved.get(name) != wanted.get(name)]

@@ -9,7 +9,7 @@ from train.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """How long, in what pieces, and what is kept."""
+    """How long training lasts, in what pieces, and what is kept."""
 
     steps: Annotated[int, AtLeast(0)] = 100_000
     """Updates in all."""

@@ -39,16 +39,16 @@ def item_mesh(shape: str) -> Mesh:
     An axis that is not named is of size 1; the empty text is `data_mesh`.
 
     Raises:
-      UserError: it is no such text, or the sizes don't multiply to the number of devices.
+      UserError: it is not such a text, or the sizes don't multiply to the number of devices.
     """
     if not shape:
         return data_mesh()
     if re.fullmatch(r"data=\d+(,items=\d+)?|items=\d+", shape) is None:
-        raise UserError("--mesh", shape, "is no mesh", "give e.g. data=4,items=2")
+        raise UserError("--mesh", shape, "is not a mesh", "give e.g. data=4,items=2")
     sizes = {axis: int(size) for axis, size in re.findall(r"(\w+)=(\d+)", shape)}
     data, items = sizes.get(AXIS, 1), sizes.get(ITEMS, 1)
     if data * items != jax.device_count():
-        problem = f"has {data * items} devices, and there are {jax.device_count()}"
+        problem = f"has {data * items} devices, but there are {jax.device_count()}"
         raise UserError("--mesh", shape, problem, f"give e.g. data=1,items={jax.device_count()}")
     if items > 1 and jax.process_count() > 1:
         raise UserError("--mesh", shape, "divides items over processes", "give items=1, or one process")

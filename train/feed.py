@@ -20,12 +20,12 @@ ORDER = 2**31 - 1
 
 
 def order_keys(keys: jax.Array) -> jax.Array:
-    """For each seed's key that of the order in which the seed sees the training examples."""
+    """For each seed's key, that of the order in which the seed sees the training examples."""
     return jax.vmap(lambda key: jax.random.fold_in(key, ORDER))(keys)
 
 
 class Feed(Protocol):
-    """Training batches as a function of (seed, step): there is nothing to checkpoint, but see `StatefulFeed`."""
+    """Training batches as a function of (seed, step): there is nothing to checkpoint (but see `StatefulFeed`)."""
 
     @property
     def per_seed(self) -> bool:
@@ -106,7 +106,7 @@ class DeviceFeed:
         """The rows of the step in the feed's order."""
         arrays, rows = chunk
         if self.order == "subsets":
-            # The start of a shuffled epoch of the step's own.
+            # The start of a shuffled epoch of this step alone.
             order_key, step = jax.random.fold_in(order_key, step), jnp.zeros_like(step)
         index = epoch_index(order_key, step, self.batch_size, rows.shape[0])
         return across_devices(self.source.take(arrays, across_devices(rows[index])))

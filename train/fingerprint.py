@@ -12,7 +12,7 @@ _MOST_FILES = 100_000
 
 
 def fingerprint(path: Path) -> str:
-    """Of a file its size, and its first and last MB; of a folder names and sizes of its files; else empty."""
+    """For a file its size, and its first and last MB; for a folder the names and sizes of its files; else empty."""
     try:
         if path.is_file():
             return _of_file(path)
@@ -24,7 +24,7 @@ def fingerprint(path: Path) -> str:
 
 
 def fingerprints(paths: Mapping[str, Path]) -> dict[str, str]:
-    """Of each path that there is, by the name of its setting."""
+    """The fingerprint of each path that exists, by the name of its setting."""
     return {name: found for name, path in paths.items() if (found := fingerprint(path.expanduser()))}
 
 
@@ -33,7 +33,7 @@ def check_files(before: Mapping[str, str], paths: Mapping[str, Path]) -> None:
     for name, found in fingerprints(paths).items():
         if before.get(name, found) != found:
             flag = f"--{name.replace('_', '-')}"
-            problem = "holds something else than when the run began"
+            problem = "is not what it was when the run began"
             raise UserError(flag, paths[name], problem, "name the same data, or start a new run")
 
 
@@ -47,7 +47,7 @@ def _of_file(path: Path) -> str:
 
 
 def _of_folder(path: Path) -> str:
-    """Runs that lie in it are no data, nor is what a file system or a tool hides there."""
+    """Runs that lie in it are not data, nor is what a file system or a tool hides there."""
     files = []
     for place, folders, names in os.walk(path):
         folders[:] = [name for name in folders if not (name.startswith(".") or _is_run(Path(place, name)))]

@@ -49,7 +49,7 @@ class Interrupted(Exception):
       run_dir: the run.
 
     Attributes:
-      exit_code: 128 + the number of the signal, as shells have it: 130 for SIGINT, 143 for SIGTERM.
+      exit_code: 128 + the number of the signal, as in shells: 130 for SIGINT, 143 for SIGTERM.
     """
 
     def __init__(self, signal_name: str, step: int | None, run_dir: RunDirectory):

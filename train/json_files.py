@@ -12,7 +12,7 @@ def parse_json(text: str | bytes) -> Any:
     """The value of a JSON text.
 
     Raises:
-      ValueError: it is no JSON, or nested or long beyond what Python's parser takes.
+      ValueError: it is not JSON, or nested or long beyond what Python's parser takes.
     """
     try:
         return json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text)
@@ -29,7 +29,7 @@ def read_json(path: Path, field: str, remedy: str) -> Any:
       remedy: what the user can do about a damaged file, for the error.
 
     Raises:
-      UserError: the file can't be read, or is no JSON.
+      UserError: the file can't be read, or is not JSON.
     """
     try:
         require_regular(path)

@@ -36,7 +36,7 @@ class Record(NamedTuple):
         """A field of any type.
 
         Raises:
-          UserError: there is none.
+          UserError: it is missing.
         """
         if name not in self.content:
             raise self.error(f"has no {name!r}")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 UNKNOWN = 255
-"""An unknown pixel in a label file, where it is no class."""
+"""An unknown pixel in a label file, unless 255 is a class."""
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def fit(
       first_seed: number of the first seed, for messages.
       profile: write a trace of the second dispatch.
       tensorboard: also write TensorBoard events.
-      watch: is shown the step and the state to evaluate behind each checkpoint, e.g. to draw samples.
+      watch: called with the step and the state to evaluate after each checkpoint, e.g. to draw samples.
 
     Raises:
       Interrupted: after SIGINT or SIGTERM, with everything saved.
@@ -134,7 +134,7 @@ class _Loop(Generic[State]):
         if logged:
             where = self.last.directory
             _LOG.warning(
-                "there is no checkpoint in %s: of %d logged updates none can be continued, training starts at step 0",
+                "there is no checkpoint in %s to continue from: %d updates were logged, but training starts at step 0",
                 where,
                 max(logged),
             )
@@ -245,7 +245,7 @@ class _Loop(Generic[State]):
     def _not_finite(self, step: int, name: str, seed: int) -> NonFiniteError:
         try:
             cause = cause_in(self.feed.chunk(self.step, 1))
-        except Exception:  # whatever the feed meets there, it is not what to tell now
+        except Exception:  # whatever the feed meets there, it is not what to report now
             cause = ""
         return NonFiniteError(step, name, seed, self.last.steps(), self.run, cause)
 
@@ -269,7 +269,7 @@ class _Loop(Generic[State]):
         """Saves the best state if it changed, then the last one, which says which best state belongs to it.
 
         A state with a number that is not finite is never saved: an optimiser's second moment can overflow while
-        every gradient is finite, and then its parameter stands still for ever.
+        every gradient is finite, and then its parameter stands still forever.
         """
         for name, fine in finite(self.carry).items():
             if not fine.all():

@@ -1,4 +1,4 @@
-"""The numbers of a run over time: one JSON object a line, or TensorBoard's events.
+"""The numbers of a run over time: one JSON object per line, or TensorBoard's events.
 
 A line is `{"step": 100, "loss": 0.5, "psnr": [17.9, 18.2]}`: a number, or one for each seed. Numbers that
 JSON lacks are the strings "NaN", "Infinity" and "-Infinity", which `float` reads.
@@ -29,7 +29,7 @@ Series = tuple[Int[np.ndarray, " steps"], Float[np.ndarray, "steps *seeds"]]
 
 
 class Writer(Protocol):
-    """What the loop hands its numbers to; in a program of several processes only process 0 has one."""
+    """What the loop gives its numbers to; in a program of several processes only process 0 has one."""
 
     def write(self, step: int, metrics: Metrics) -> None:
         """Keeps the metrics of one step, none named `step`: each a number, or a vector over seeds."""
@@ -41,7 +41,7 @@ class Writer(Protocol):
 
 
 class MetricsLog:
-    """Appends to a file, one line a step, each in the file before `write` returns.
+    """Appends to a file, one line per step, each in the file before `write` returns.
 
     Args:
       path: the file.
@@ -132,7 +132,7 @@ class _TensorBoard:
 
 
 class _Line(NamedTuple):
-    """`values` is None for a line that is none of a log."""
+    """`values` is None for a line that does not belong in a log."""
 
     text: bytes
     step: int
@@ -140,7 +140,7 @@ class _Line(NamedTuple):
 
 
 def _lines(path: Path) -> list[_Line]:
-    """The whole lines of a log; those that are none of a log are named in a warning."""
+    """The whole lines of a log; those that do not belong in one are named in a warning."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -175,15 +175,15 @@ def _parsed(text: bytes) -> _Line:
     """Raises ValueError for what `write` never wrote."""
     content = parse_json(text)
     if not isinstance(content, dict):
-        raise ValueError("no object")
+        raise ValueError("not an object")
     step = content.pop("step", None)
     if not isinstance(step, int) or isinstance(step, bool) or not 0 <= step < 2**63:
-        raise ValueError("its step is no number of an update")
+        raise ValueError("its step is not the number of an update")
     return _Line(text, step, {name: _decoded(value) for name, value in content.items()})
 
 
 def _seeds(line: _Line) -> dict[str, int]:
-    """How many each metric of a line is of; -1 stands for a plain number."""
+    """How many values each metric of a line has; -1 stands for a plain number."""
     return {
         name: len(value) if isinstance(value, list) else -1 for name, value in (line.values or {}).items()
     }
@@ -210,7 +210,7 @@ def _decoded(value: Any) -> list[float] | float:
 
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not (isinstance(value, int | float) or value in _NO_JSON_NUMBERS):
-        raise ValueError(f"{str(value)[:40]!r} is no number")
+        raise ValueError(f"{str(value)[:40]!r} is not a number")
     try:
         return float(value)
     except OverflowError as error:

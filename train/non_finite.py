@@ -1,4 +1,4 @@
-"""Training that became infinite or NaN: where, and why where that can be told."""
+"""Training that became infinite or NaN: where, and why, where that is known."""
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ class NonFiniteError(Exception):
       seed: number of the seed.
       checkpoints: the steps that are kept.
       run: the run.
-      cause: what can be told of why, a sentence; the usual one where empty.
+      cause: what is known of the reason, a sentence; where empty, the usual one.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class NonFiniteError(Exception):
 
 
 def cause_in(batch: PyTree) -> str:
-    """What in the numbers that are fed explains it, a sentence; empty where nothing does."""
+    """What in the training data explains it, a sentence; empty where nothing does."""
     leaves = [leaf.addressable_data(0) for leaf in jax.tree.leaves(batch) if isinstance(leaf, jax.Array)]
     floats = [leaf for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating) and leaf.size]
     if not all(bool(jnp.isfinite(leaf).all()) for leaf in floats):

@@ -88,7 +88,7 @@ class NpzFile:
             try:
                 header = _read_header(stream)
             except Exception as error:  # NumPy evaluates the header as a literal, which fails in many ways
-                raise ValueError(f"{shorten(name)} is no array ({first_line(error)})") from error
+                raise ValueError(f"{shorten(name)} is not an array ({first_line(error)})") from error
             _check_header(name, header, member.file_size - stream.tell())
             yield stream, header
 
@@ -99,7 +99,7 @@ class NpzFile:
 
 @contextlib.contextmanager
 def open_npz(path: Path, field: str, remedy: str = _SAVE_AGAIN) -> Iterator[NpzFile]:
-    """Opens a file; what goes wrong with reading it, also later, is one error.
+    """Opens a file; whatever goes wrong while it is read is one error.
 
     Args:
       path: the file.
@@ -107,7 +107,7 @@ def open_npz(path: Path, field: str, remedy: str = _SAVE_AGAIN) -> Iterator[NpzF
       remedy: what the user can do about a damaged file, for the error.
 
     Raises:
-      UserError: the file is none, damaged, encrypted, or claims what it can't hold.
+      UserError: the file is not an npz file, is damaged or encrypted, or claims what it can't hold.
     """
     path = path.expanduser()
     try:
@@ -138,8 +138,8 @@ def read_npz(
     Args:
       path: the file.
       field: what the user calls it, for the error.
-      wanted: which must be there; None for all that there are.
-      optional: which are read too where they are there.
+      wanted: which must be there; None for all.
+      optional: which are read too where they exist.
       remedy: what the user can do, for the error.
 
     Raises:
@@ -173,7 +173,7 @@ def _check_header(name: str, header: Header, held: int) -> None:
     if dtype.hasobject:
         raise ValueError(f"array {name} holds Python objects, which are never read")
     if dtype.kind not in _KINDS or dtype.subdtype is not None:
-        raise ValueError(f"array {name} is of {shorten(dtype)}, which is no plain number or text")
+        raise ValueError(f"array {name} is of {shorten(dtype)}, which is not a plain number or text")
     if any(type(n) is not int or n < 0 for n in shape):
         raise ValueError(f"array {name} has the shape {shorten(shape)}")
     nothing = header.nbytes == 0 and max(shape, default=0) > _MOST_ROWS_OF_NOTHING
@@ -187,11 +187,11 @@ def _check_header(name: str, header: Header, held: int) -> None:
 
 
 def _check_text(name: str, array: np.ndarray) -> None:
-    """Raises ValueError for texts of numbers that are no characters, which Python can't hold."""
+    """Raises ValueError for texts of numbers that are not characters, which Python can't hold."""
     if array.dtype.kind == "U" and array.nbytes:
         points = array.view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
         if np.any((points > 0x10FFFF) | ((points >= 0xD800) & (points <= 0xDFFF))):
-            raise ValueError(f"array {shorten(name)} holds text of numbers that are no characters")
+            raise ValueError(f"array {shorten(name)} holds text of numbers that are not characters")
 
 
 def _fill(stream: IO[bytes], target: memoryview, name: str) -> None:

@@ -16,4 +16,4 @@ def why_no_file(path: Path) -> str:
 def require_regular(path: Path) -> None:
     """Raises OSError, with a reason in its `strerror`, for a pipe, a socket or a device."""
     if path.exists() and not path.is_file() and not path.is_dir():
-        raise OSError(errno.EINVAL, "it is no regular file: save it first", str(path))
+        raise OSError(errno.EINVAL, "it is not a regular file: save it first", str(path))

@@ -12,7 +12,7 @@ from train.report_page import facts_html, figure_html, page_html, paragraphs_htm
 from train.tables import NO_NUMBER, Table
 
 Settings: TypeAlias = Mapping[str, object]
-"""Of a run, by name, nested at will, as JSON holds them."""
+"""Settings of a run, by name, nested to any depth, as JSON holds them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +69,7 @@ def write_report(path: str | os.PathLike[str], report: Report) -> pathlib.Path:
       The path.
 
     Raises:
-      UserError: when a picture is missing or no PNG, or the place can't be written.
+      UserError: when a picture is missing or not a PNG, or the place can't be written.
     """
     body = [_section(index, section) for index, section in enumerate(report.sections)]
     page = page_html(report.title, _head(report), "\n".join([*body, _settings(report), _environment(report)]))
@@ -82,7 +82,7 @@ def flatten(settings: Settings) -> dict[str, str]:
 
 
 def departures(settings: Settings, reference: Settings) -> dict[str, tuple[str, str]]:
-    """The settings that differ: name to (value in the reference, value here), a dash where one has none."""
+    """The settings that differ: name to (value in the reference, value here), a dash where one lacks it."""
     here, there = _leaves(settings), _leaves(reference)
     differing = [name for name in {**there, **here} if _differ(name, here, there)]
 

@@ -181,7 +181,7 @@ def figure_html(path: str | os.PathLike[str], caption: str) -> str:
     """A PNG file inside the page, at half its pixels and never wider than the page.
 
     Raises:
-      UserError: when the file is missing or no PNG.
+      UserError: when the file is missing or not a PNG.
     """
     png = _read_png(pathlib.Path(path))
     width, height = (size // PIXELS_PER_CSS_PIXEL for size in struct.unpack(">II", png[16:24]))
@@ -205,7 +205,7 @@ def _read_png(path: pathlib.Path) -> bytes:
 
 
 def _head_html(head: str, right: bool) -> str:
-    """A head of a column; one without words is no head, as screen readers would read it out."""
+    """A head of a column; one without words is a plain cell, as screen readers would read it out."""
     if not head:
         return "<td></td>"
     return f'<th scope="col" role="columnheader"{_numeric(right)}>{html.escape(head)}</th>'
@@ -229,7 +229,7 @@ def _notes_html(notes: list[str]) -> str:
 
 
 def _cell_html(text: str) -> str:
-    """The cell; a line may end before its plus-minus sign and not behind it."""
+    """The cell; a line may break before its plus-minus sign, not after it."""
     return ASIDE.sub(r'<span class="muted">\1</span>', html.escape(text)).replace("± ", "±\u00a0")
 
 

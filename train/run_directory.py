@@ -32,7 +32,7 @@ FORMAT = 1
 _LOG = logging.getLogger(__name__)
 _LOCK = ".lock"
 _NAMED = "give the directory that the run named when it began"
-_KINDS = {int: "number", str: "text", dict: "object"}
+_KINDS = {int: "a number", str: "text", dict: "an object"}
 _MESSAGE = 16384  # bytes that processes exchange: four times the longest path
 
 
@@ -177,10 +177,10 @@ def open_run(path: Path, field: str = "--resume") -> RunDirectory:
 
 
 def check_outputs(run: RunDirectory) -> None:
-    """Raises UserError where files and folders lie in each other's places: told before hours of work, not after."""
+    """Raises UserError where files and folders lie in each other's places: reported before hours of work, not after."""
     for path in (run.figures, run.path / "checkpoints"):
         if path.exists() and not path.is_dir():
-            raise UserError("run directory", path, "is no folder", "move that file away")
+            raise UserError("run directory", path, "is not a folder", "move that file away")
     for path in (run.report, run.path / "results.json", run.path / "metrics.jsonl"):
         if path.is_dir():
             raise UserError("run directory", path, "is a folder", "move that folder away")
@@ -258,7 +258,7 @@ def _saved(path: Path, field: str) -> Json:
     for name, kind in wanted.items():
         given = saved.get(name) if isinstance(saved, dict) else None
         if not isinstance(given, kind) or isinstance(given, bool):
-            problem = f"config.json can't be read: its {name!r} is no {_KINDS[kind]}"
+            problem = f"config.json can't be read: its {name!r} is not {_KINDS[kind]}"
             raise UserError(field, path, problem, "restore that file, or start a new run")
     if not isinstance(saved.get("files", {}), dict):
         saved["files"] = {}

@@ -1,4 +1,4 @@
-"""The state of a run's checkpoints, outside of training: reading it, and putting weights from elsewhere there."""
+"""The state of a run's checkpoints, outside training: reading it, and storing weights from elsewhere there."""
 
 from typing import Literal
 

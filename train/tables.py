@@ -56,7 +56,7 @@ class Table:
       columns: the heads.
       rows: as many cells each as there are heads.
       note: a sentence below the table.
-      published: a published number for each row, None where there is none; adds a last column.
+      published: a published number for each row, None where none is known; adds a last column.
       remarks: further sentences below the table, such as one on each row.
       apart: whether the table is of other data than the run, and so is set apart by a rule.
 
@@ -100,7 +100,7 @@ class Table:
         return [[*row, number] for row, number in zip(self.rows, numbers, strict=True)]
 
     def texts(self) -> list[list[str]]:
-        """The body as text; how many values an interval is of stands in its cell where nothing else says it."""
+        """The body as text; the number of values of an interval stands in its cell unless it is said elsewhere."""
         said = self._said_below()
         columns = [said or self._is_said_in_head(self._counts(i)) for i in range(len(self.heads()))]
         return [
@@ -126,7 +126,7 @@ class Table:
         return not self._said_below() and len(counts) == 1 and counts != {1}
 
     def _counts(self, column: int) -> set[int]:
-        """Of how many values the intervals of a column are."""
+        """The number of values of the intervals of a column."""
         cells = [row[column] for row in self.rows] if column < len(self.columns) else []
         return {cell.n for cell in cells if isinstance(cell, Interval) and not math.isnan(cell.mean)}
 

@@ -38,7 +38,7 @@ class Task(Generic[State]):
     train_step: Callable[[State, PyTree], tuple[State, dict[str, jax.Array]]]
     use: Callable[[State], PyTree] | None
     """What evaluation and the commands on runs compute with the networks of a state, on an example of any values;
-    None where nothing is computed with them, as where all results are in the log. See `rehearse`."""
+    None where nothing is computed with them, as when all results are in the log. See `rehearse`."""
     eval_step: Callable[[State, PyTree, jax.Array], dict[str, jax.Array]] | None = None
     """For `evaluate_every`; without it a run is never validated while it trains. Of its metrics `criterion` decides
     what is best; "weight", where there is one, counts the real examples of a padded batch."""
@@ -51,7 +51,7 @@ class Task(Generic[State]):
 
 
 def rehearse(task: Task[State], validation: PyTree | None, mesh: Mesh) -> None:
-    """Checks the shapes of what comes after the first update, so that no training ends in what could be known before.
+    """Checks the shapes of what comes after training, so that no run ends in an error that could be known before.
 
     Args:
       task: what is trained.

@@ -273,7 +273,7 @@ def _top(stack: list[Any], kind: type) -> Any:
 
 def _set_items(target: dict, items: list[Any]) -> None:
     for key, value in zip(items[::2], items[1::2], strict=True):
-        if not isinstance(key, str | int):  # the hash of nested tuples can take for ever
+        if not isinstance(key, str | int):  # the hash of nested tuples can take forever
             raise TypeError
         target[key] = value
 
@@ -281,13 +281,13 @@ def _set_items(target: dict, items: list[Any]) -> None:
 def _name(path: str) -> _Name:
     if path not in _KNOWN:
         raise ValueError(
-            f"it asks for {shorten(path)}, which is no part of a dictionary of tensors; nothing of it was run"
+            f"it asks for {shorten(path)}, which is not part of a dictionary of tensors; nothing of it was run"
         )
     return _Name(path)
 
 
 def _storage(identifier: tuple) -> _Storage:
-    """Of torch's persistent id ("storage", type, key, device, count, ...)."""
+    """The storage of torch's persistent id ("storage", type, key, device, count, ...)."""
     kind, storage_type, key, _, count, *view = identifier
     if kind != "storage" or not isinstance(key, str) or not _is_length(count) or any(view):
         raise TypeError
@@ -305,7 +305,7 @@ def _tensor(storage: Any, offset: Any, size: Any, stride: Any) -> _Tensor:
     axes = all(isinstance(part, tuple) and len(part) <= _MOST_AXES for part in (size, stride))
     if not axes or len(size) != len(stride) or not all(map(_is_length, (offset, *size, *stride))):
         raise ValueError(
-            "a tensor of it has a size, stride or offset that is no list of whole numbers from 0"
+            "a tensor of it has a size, stride or offset that is not a list of whole numbers from 0"
         )
     return _Tensor(storage, offset, size, stride)
 

@@ -76,7 +76,7 @@ def read_weights(path: str | Path, field: str = FIELD) -> dict[str, np.ndarray]:
       field: what the user named it by.
 
     Raises:
-      UserError: as `read_state_dict`, or an array holds no numbers, or such as float32 has not.
+      UserError: as `read_state_dict`, or an array holds something other than finite numbers of float32.
     """
     try:
         arrays = read_state_dict(path)
@@ -100,9 +100,7 @@ def _unfit(array: np.ndarray) -> str:
         wrong = ~np.isfinite(array.astype(np.float32))
     if not wrong.any():
         return ""
-    return (
-        f"holds {array[wrong][0]}, which is no finite number in float32 ({wrong.sum():,} of {wrong.size:,})"
-    )
+    return f"holds {array[wrong][0]}, which is not a finite number in float32 ({wrong.sum():,} of {wrong.size:,})"
 
 
 def write_state_dict(path: str | Path, arrays: Mapping[str, np.ndarray]) -> Path:

@@ -7,10 +7,10 @@ from train.steps.mi_estimators import CLUBStudy, Estimator, PooleStudy, club_stu
 
 
 def named(names: Sequence[str], club: CLUBStudy, poole: PooleStudy) -> dict[str, Estimator]:
-    """Those that are named: `all`, a study (`club`), or one of its estimators (`club/CLUB`).
+    """The estimators that are named: `all`, a study (`club`), or one of its estimators (`club/CLUB`).
 
     Raises:
-      UserError: there is none of a name.
+      UserError: a name is unknown.
     """
     studies = {"club": club_study(club), "poole": poole_study(poole)}
     known = {f"{study}/{name}": item for study, items in studies.items() for name, item in items.items()}

@@ -36,7 +36,7 @@ PUBLISHED_VARIANCE: Mapping[str, tuple[float, ...]] = {
     "club/CLUB": (0.027, 0.097, 0.20, 0.42, 0.78),
     "club/CLUBSample": (0.061, 0.167, 0.349, 0.693, 1.17),
 }
-"""Likewise."""
+"""The variances, read off the same figure."""
 PUBLISHED_LEVELS = (2.0, 4.0, 6.0, 8.0, 10.0)
 CONTRASTIVE = ("club/InfoNCE", "poole/InfoNCE", "poole/TNCE")
 """At most log K whatever the truth."""

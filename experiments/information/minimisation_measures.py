@@ -27,7 +27,7 @@ TESTED = 2**31 - 3
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
-    """How the trained are tested."""
+    """How the trained networks are tested."""
 
     samples: Annotated[int, AtLeast(1)] = 12
     """Latents that the class probabilities of an image are the mean over, in the bottleneck."""

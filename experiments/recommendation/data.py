@@ -1,4 +1,4 @@
-"""What the experiments on users x items are fed: events from a source, split by a protocol."""
+"""The data of the experiments on users x items: events from a source, split by a protocol."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ Protocol = Literal["strong", "weak"]
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """What is fed."""
+    """The data to train and test on."""
 
     source: Literal["simulated", "movielens", "csv", "parquet", "npz", "tfds", "split"] = "simulated"
     """Simulated users; MovieLens' ratings.csv, ratings.dat or u.data; a table with named columns; an npz of rows; a
@@ -51,7 +51,7 @@ class DataConfig:
     items: Annotated[int, AtLeast(20)] = 1000
     """simulated: how many."""
     population: PopulationName = "broad"
-    """simulated: users of broad tastes, or of narrow ones, of whom popularity says little."""
+    """simulated: users of broad tastes, or of narrow ones, about whom popularity says little."""
 
 
 class Data(NamedTuple):

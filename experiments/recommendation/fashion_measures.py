@@ -40,7 +40,7 @@ class AucComparison:
       validation: by stage, the mean over users of each seed.
       chosen: by kind of model, the stage with the best mean.
       test: by kind, the AUC of each held-out item.
-      baselines: likewise, of what needs no training, with one seed.
+      baselines: the same of models that need no training, with one seed.
     """
 
     trained: Mapping[str, TrainedStage]
@@ -66,7 +66,7 @@ def evidence(data: FashionData) -> Evidence:
 
 
 def known_rows(data: FashionData) -> UserRows:
-    """All records of every user: no negatives of theirs."""
+    """All records of every user, which are never negatives of theirs."""
     return UserRows(data.known())
 
 

@@ -153,7 +153,7 @@ def _notes(data: FashionData, protocol: Protocol) -> list[str]:
         f"{data.train.nnz:,} training records; one record of each user chose, "
         + ("one is the test." if protocol.held == "leave-one-out" else "the file names the test records."),
         "AUC of a held-out item: the share of the items without any record of the user that score lower. "
-        + ("Equal scores are no success." if protocol.ties == "strict" else "Equal scores count one half."),
+        + ("Equal scores do not count." if protocol.ties == "strict" else "Equal scores count one half."),
         f"Cold items have fewer than {protocol.cold} training records: "
         f"{int((data.clicks() < protocol.cold).sum()):,} of {data.items:,}.",
         f"Penalty and number of updates were chosen on validation records of {evidence(data)}: nothing was chosen on "
@@ -163,6 +163,6 @@ def _notes(data: FashionData, protocol: Protocol) -> list[str]:
     if data.name == EMBEDDED:
         notes.append(
             "The users are simulated with a taste within categories, which is DeepStyle's own assumption: its lead is "
-            "built in by construction, and no evidence on photographs."
+            "built in by construction, and is not evidence about photographs."
         )
     return notes

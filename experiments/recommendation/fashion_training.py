@@ -124,7 +124,7 @@ class Pairs:
 
     @property
     def arrays(self) -> Mapping[str, np.ndarray]:
-        """What lives on the devices."""
+        """The arrays placed on the devices."""
         user, item = interactions.pairs(self.data.train)
         whole = {"features": self.data.features, "categories": self.data.categories}
         return {"user": user, "item": item, **whole, **records(self.data.train)._asdict()}

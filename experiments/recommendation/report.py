@@ -98,7 +98,7 @@ def published_table(published: Mapping[str, Published], metrics: Sequence[str]) 
         for model, one in published.items()
     ]
     data = ", ".join(dict.fromkeys(one.data for one in published.values()))
-    caption = f"Published elsewhere, on {data}: none of these numbers is of this run"
+    caption = f"Published elsewhere, on {data}: none of these numbers is from this run"
     note = "They compare with the run's only where the data, their filters and their split are the same."
     return Table(caption, ["model", "data set", "source", *metrics], rows, note, apart=True)
 

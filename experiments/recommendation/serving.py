@@ -20,7 +20,7 @@ from train.stored_state import Which
 
 CATALOGUE = "catalogue.json"
 MOST_DEVICES = 2**16
-"""Over which items may have been divided, each device having at most one column that is none."""
+"""Over which items may have been divided, with at most one column of padding per device."""
 
 
 Scores = Callable[[Sequence[Sequence[int]]], np.ndarray]

@@ -1,4 +1,4 @@
-"""What `gru4rec_sessions` is fed: a log of sessions, split by time, or a training and a test part made before."""
+"""The data of `gru4rec_sessions`: a log of sessions, split by time, or a training and a test part made before."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ from train.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """What is fed."""
+    """The data to train and test on."""
 
     source: Literal["simulated", "csv", "parquet", "npz"] = "simulated"
     """Simulated sessions; text with a header and commas, semicolons or tabs between fields; Parquet; an npz with rows
@@ -95,7 +95,7 @@ def open_log(config: DataConfig) -> Log:
     log, filtered = filter_log(log, config.min_session, config.min_item)
     if not len(log.time):
         remedy = "give a longer log, or lower --data.min-item and --data.min-session"
-        raise UserError("the log", name, "has no events left behind the filters", remedy)
+        raise UserError("the log", name, "has no events left after the filters", remedy)
     if np.ptp(log.time) <= DAY * config.test_days:
         problem = f"its times span {np.ptp(log.time):,.0f} s, no more than the test part"
         remedy = (

@@ -54,7 +54,7 @@ class EvaluateConfig:
     at: Annotated[tuple[Annotated[int, AtLeast(1)], ...], NonEmpty()] = (5, 10, 20)
     """Lengths of the list: Recall@N and MRR@N. The last one is that of the figures."""
     ties: Ties = "conservative"
-    """The rank among equal scores: behind all of them, before them, or in the middle."""
+    """The rank among equal scores: after all of them, before them, or in the middle."""
     stopping: Literal["validation", "fixed"] = "validation"
     """Where the number of epochs is from: the best MRR@20 in the last days of the training part, or the loss's own.
     --train.steps, where given, goes before either."""

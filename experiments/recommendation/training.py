@@ -57,7 +57,7 @@ CHANGEABLE = (*train_config.RESUMABLE, "evaluate", "preset")
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(cli.RunConfig):
-    """What every experiment on users x items can be told."""
+    """Settings that every experiment on users x items shares."""
 
     epochs: Annotated[int, AtLeast(1)] = 200
     """Passes over the training users, where --train.steps is 0."""

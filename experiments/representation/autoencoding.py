@@ -33,7 +33,7 @@ FEWEST_IMAGES = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """What is fed."""
+    """The data to train and test on."""
 
     source: Literal["procedural", "tfds", "h5", "npz"] = "procedural"
     """Rendered on the device; a prepared TFDS `shapes3d`; the original 3dshapes.h5; an npz with `images`."""
@@ -113,7 +113,7 @@ class Learned:
 
     @property
     def step(self) -> int:
-        """Updates behind the state; of several best states, those of the latest."""
+        """Updates that made the state; of several best states, the latest one."""
         return int(np.max(devices.on_one_device(self.state).step))
 
 

@@ -30,7 +30,7 @@ def open_perceptual(config: GauGANConfig) -> Perceptual | None:
     """The perceptual loss on VGG19; None where it is off or no weights are named.
 
     Raises:
-      UserError: the weights can't be read, or are no VGG19's.
+      UserError: the weights can't be read, or are not VGG19's.
     """
     if not (config.coef_vgg and config.vgg_weights):
         return None

@@ -280,7 +280,7 @@ def saved_layout(run: RunDirectory) -> Layout:
     """The layout that a run was trained on, without its data.
 
     Raises:
-      UserError: the run is of another kind, or damaged.
+      UserError: the run is not one of gaugan or dagan, or is damaged.
     """
     remedy = "give a run of gaugan or dagan, or copy that file again"
     record = read_record(run.path / LAYOUT, "RUN_DIR", run.path, remedy)

@@ -69,7 +69,7 @@ def fitting(layout: Layout, network: GauGANConfig, size: Size, path: Path, own: 
     remedy = f"give maps of {words(layout)}" + (", or leave --no-resize out" if own == size else "")
     if network.vae:
         raise UserError(
-            "--labels", path, f"{problem}a network with styles makes {words(layout)} alone", remedy
+            "--labels", path, f"{problem}a network with styles makes {words(layout)} only", remedy
         )
     try:
         check(network, other)

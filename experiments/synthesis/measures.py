@@ -66,13 +66,13 @@ class EvaluateConfig:
     styles: Annotated[int, AtLeast(2)] = 5
     """Styles of each layout for the diversity."""
     features: FeatureNetwork = "efficientnet-lite0"
-    """Network of Frechet distance and KID; the distance is called FID with `inception-fid` alone."""
+    """Network of Frechet distance and KID; the distance is called FID only with `inception-fid`."""
     feature_weights: Path | None = None
-    """Its weights; without them there are no such distances."""
+    """Weights of that network; without them those distances are not measured."""
     lpips: Backbone = "alexnet"
     """Network of LPIPS, for the diversity over styles."""
     lpips_weights: Path | None = None
-    """Its ImageNet weights."""
+    """ImageNet weights of that network."""
     lpips_heads: Path | None = None
     """The heads of LPIPS v0.1."""
 

@@ -89,7 +89,7 @@ def _summary(measured: SynthesisScores) -> list[str]:
     real = segmentation_scores(measured.real).mean_iou
     blind = max(segmentation_scores(make(measured.real)).mean_iou for make in BLIND.values())
     lines = [
-        f"mIoU of generated images {fake:.3f}; of real ones, the ceiling, {real:.3f}; without a look at any, "
+        f"mIoU of generated images {fake:.3f}; of real ones, the ceiling, {real:.3f}; without looking at any, "
         f"{blind:.3f}."
     ]
     if not is_ceiling(real, blind):

@@ -106,7 +106,7 @@ class Problem(NamedTuple):
 def make_problem(
     data: ZeroShotData, setting: Setting, samples: tuple[int, int], seed: int
 ) -> tuple[Problem, Int[np.ndarray, " K"]]:
-    """One seed's problem, and the global classes behind its labels, ascending.
+    """One seed's problem, and the global classes that its labels stand for, ascending.
 
     Latents come in the official order: images of seen classes, images of unseen classes (few-shot), attributes of
     unseen classes.

@@ -40,7 +40,7 @@ OFFICIAL_PASSES: Mapping[str, Mapping[int, tuple[int, int]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """What is fed."""
+    """The data to train and test on."""
 
     source: Literal["procedural", "xlsa17", "npz"] = "procedural"
     """Classes of the rendered world; a folder with res101.mat and att_splits.mat; an npz with the same fields."""
@@ -61,7 +61,7 @@ class EvaluateConfig:
     shots: Annotated[tuple[Annotated[int, AtLeast(1)], ...], NonEmpty()] = (1, 2, 5, 10)
     """Images of each unseen class that the few-shot settings may use."""
     stopping: Literal["validation", "fixed", "cub", "sun", "awa1", "awa2"] = "validation"
-    """Where the number of passes is from: validation classes carved out of the training classes; --evaluate.passes;
+    """Where the number of passes comes from: validation classes carved out of the training classes; --evaluate.passes;
     or the official number of that benchmark."""
     passes: Annotated[int, AtLeast(1)] = 40
     """Passes over the latents with --evaluate.stopping fixed."""
@@ -72,7 +72,7 @@ class EvaluateConfig:
     unseen_samples: Annotated[tuple[Annotated[int, AtLeast(1)], ...], NonEmpty()] = (400,)
     """gzsl: latents of each unseen class; validation chooses where several are given."""
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
-    """Its optimiser."""
+    """Optimiser of the classifier."""
 
 
 def latents_of_zeros(

@@ -159,7 +159,7 @@ def _published_table(benchmark: str) -> Table:
     """The paper's accuracies, set apart from the run's."""
     numbers = (100 * value for value in PUBLISHED[benchmark])
     data = f"{benchmark.upper()}, its published split"
-    caption = f"Published elsewhere, on {benchmark.upper()}: none of these numbers is of this run"
+    caption = f"Published elsewhere, on {benchmark.upper()}: none of these numbers is from this run"
     columns = ["model", "data set", "source", "S", "U", "H"]
     return Table(caption, columns, [["CADA-VAE, GZSL", data, "the paper", *numbers]], apart=True)
 

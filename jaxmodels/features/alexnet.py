@@ -10,7 +10,7 @@ POOLED_BEFORE = (1, 2)
 
 
 class AlexNet(nn.Module):
-    """Images [b, h, w, 3] to the features behind the ReLU of each of the five convolutions; h and w at least 31.
+    """Images [b, h, w, 3] to the features after the ReLU of each of the five convolutions; h and w at least 31.
 
     Parameters: conv_0, ..., conv_4.
     """

@@ -13,7 +13,7 @@ WIDTHS = (64, 128, 256, 512, 512)
 
 
 class Taps(NamedTuple):
-    """Which convolutions a network has in each of its five blocks, and behind which (counted from 1) it is tapped."""
+    """Which convolutions a network has in each of its five blocks, and after which (counted from 1) it is tapped."""
 
     convolutions: tuple[int, ...]
     tapped: tuple[int, ...]
@@ -26,10 +26,10 @@ VGG19_PERCEPTUAL = Taps((2, 2, 4, 4, 4), (1, 1, 1, 1, 1))
 
 
 class VGG(nn.Module):
-    """Images [b, h, w, 3] to the features behind the ReLU of five convolutions; h and w at least 16.
+    """Images [b, h, w, 3] to the features after the ReLU of five convolutions; h and w at least 16.
 
     Nothing is done to the images: the perceptual loss of SPADE gives them in [-1, 1], LPIPS shifted and scaled. The
-    layers behind the last tap don't exist. Parameters: conv_0, conv_1, ..., the 3 x 3 convolutions in their order.
+    layers after the last tap don't exist. Parameters: conv_0, conv_1, ..., the 3 x 3 convolutions in their order.
     """
 
     taps: Taps

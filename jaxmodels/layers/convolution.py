@@ -53,7 +53,7 @@ def strided_convolution(
 ) -> Float[Array, "b i j f"]:
     """Convolution of stride 2 with `padding` zeros on every side, k at most 4; i = (h + 2 padding - k) // 2 + 1.
 
-    It is the 4x4 convolution whose kernel has zeros behind its own last row and column.
+    It is the 4x4 convolution whose kernel has zeros after its own last row and column.
     """
     size = kernel.shape[0]
     out = [(side + 2 * padding - size) // 2 + 1 for side in x.shape[1:3]]

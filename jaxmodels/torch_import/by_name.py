@@ -71,7 +71,7 @@ def from_packed(state_dict: StateDict, indices: Mapping[str, int]) -> StateDict:
         layer, kind = name.split("/")
         index = indices.get(layer.replace("conv", "conv_"), -1)
         if index < 0:
-            continue  # behind the last tap
+            continue  # after the last tap
         if kind not in LEAVES:
             raise ValueError(f"{name!r} is neither a kernel nor a bias")
         out[f"features.{index}.{LEAVES[kind]}"] = array.transpose(3, 2, 0, 1) if kind == "kernel" else array

@@ -1,7 +1,7 @@
 """Weights of GRU4Rec in PyTorch's layout to our parameters and back.
 
 The network's names are those of the formulas (Wx, Wrz, Wh and b of the original cell, stored [in, out] there too;
-weight_ih, weight_hh, bias_ih and bias_hh of torch.nn.GRUCell, which stores [out, in]) behind `layer_{i}.`; the items'
+weight_ih, weight_hh, bias_ih and bias_hh of torch.nn.GRUCell, which stores [out, in]) after `layer_{i}.`; the items'
 are Wy.weight [items, H], By.weight [items, 1] and, where items have other rows to come in by, E.weight (embeddings)
 or Wx0.weight (rows of the first layer's input weights, with its columns in the cell's order).
 """

@@ -17,7 +17,7 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True)
 class _Leaf:
-    """One array: its torch name behind the module's, our path (collection, module, ..., name), and the layouts."""
+    """One array: its torch name after the module's, our path (collection, module, ..., name), and the layouts."""
 
     torch: str
     path: Path

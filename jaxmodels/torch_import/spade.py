@@ -35,10 +35,10 @@ def import_network(state_dict: StateDict) -> dict:
     """The variables {"params", "spectral", "batch_stats"} of a generator, a discriminator or an encoder.
 
     `SPADEGenerator` and `DAGANGenerator`, `MultiScaleDiscriminator` and `ImageEncoder` take them; whether they are of
-    the same architecture is for `check_same` to say. A SPADE block alone has a generator's names behind its own.
+    the same architecture is for `check_same` to say. A SPADE block alone has a generator's names after its own.
 
     Raises:
-      ValueError: an entry is of none of these networks, or two are one array here.
+      ValueError: an entry belongs to none of these networks, or two are one array here.
     """
     variables, names = {}, {}
     for name, array in state_dict.items():

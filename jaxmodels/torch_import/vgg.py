@@ -12,7 +12,7 @@ from jaxmodels.torch_import.by_name import LEAVES, StateDict, from_packed, impor
 
 
 def import_state_dict(state_dict: StateDict, taps: Taps) -> dict:
-    """Variables of `VGG(taps)`; the classifier, and layers behind the last tap, are not needed.
+    """Variables of `VGG(taps)`; the classifier, and layers after the last tap, are not needed.
 
     Raises:
       ValueError: an entry is missing, left over, or of another shape.

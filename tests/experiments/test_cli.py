@@ -158,7 +158,7 @@ def test_data_may_move_and_may_not_change(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert resumed(run, "--data.path", "../there.npz") == run
     there.write_bytes(b"other data")
-    with pytest.raises(UserError, match="holds something else than when the run began"):
+    with pytest.raises(UserError, match="is not what it was when the run began"):
         resumed(run, "--data.path", str(there))
 
 

@@ -195,7 +195,7 @@ def test_synthesise_refuses_what_it_would_ignore(exported, folders, tmp_path, mo
 
     assert "--run-seed = 1" in said("--run-seed", 1)
     style = ("--style", folders / "images" / "1.png")
-    assert "--seed = 3: is of styles that are drawn" in said(*style, "--seed", 3)
+    assert "--seed = 3: is for styles that are drawn" in said(*style, "--seed", 3)
     assert "--data.validation-share = 0.3: is for training" in said("--data.validation-share", 0.3)
     assert "give maps of the classes" in said()  # unknown pixels
     other = tmp_path / "G.ckpt"

@@ -101,7 +101,7 @@ def test_the_other_says_which_process_was_killed(killed, tmp_path):
 
 @pytest.mark.parametrize("value", ["host", "host:", ":1", "host:99999", "host:1x", "host:²"])
 def test_what_is_no_address_is_refused(value):
-    with pytest.raises(UserError, match="is no address"):
+    with pytest.raises(UserError, match="is not an address"):
         join(DistributedConfig(coordinator=value))
 
 

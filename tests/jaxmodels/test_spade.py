@@ -83,7 +83,7 @@ def test_latent_grid(height, width, upsampling, grid):
 
 @pytest.mark.parametrize("size", [(32, 48), (16, 32), (0, 32)])
 def test_image_that_is_no_multiple_is_refused(size):
-    with pytest.raises(ValueError, match="is no multiple of 32 pixels"):
+    with pytest.raises(ValueError, match="is not a multiple of 32 pixels"):
         latent_grid(*size, "normal")
 
 

@@ -286,9 +286,11 @@ def test_a_file_in_place_of_a_checkpoint_is_named(
     shutil.rmtree(copy / "2")
     (copy / "2").write_text("")
     assert restore(copy).step == 1
-    assert "2 is no folder" in caplog.messages[0] and caplog.messages[1].endswith("used: " + str(copy / "1"))
+    assert "2 is not a folder" in caplog.messages[0] and caplog.messages[1].endswith(
+        "used: " + str(copy / "1")
+    )
     shutil.rmtree(copy / "1")
-    with pytest.raises(UserError, match="no checkpoint is intact: step 2: is no folder"):
+    with pytest.raises(UserError, match="no checkpoint is intact: step 2: is not a folder"):
         restore(copy)
 
 
@@ -340,7 +342,7 @@ def test_leaves_of_one_name_are_refused(tmp_path: Path):
 
 def test_a_file_in_place_of_the_directory(tmp_path: Path):
     (tmp_path / "last").write_text("")
-    with pytest.raises(UserError, match=f"{tmp_path}/last: is no folder; move"):
+    with pytest.raises(UserError, match=f"{tmp_path}/last: is not a folder; move"):
         Checkpoints(tmp_path / "last")
 
 

@@ -25,7 +25,7 @@ def test_changed_data_are_others(tmp_path, content):
     assert list(before) == ["data.path"]
     check_files(before, {"data.path": file})
     file.write_text(content)
-    with pytest.raises(UserError, match=r"--data.path = .* holds something else than when the run began"):
+    with pytest.raises(UserError, match=r"--data.path = .* is not what it was when the run began"):
         check_files(before, {"data.path": file})
     check_files({}, {"data.path": file})  # a run of before there were fingerprints
 

@@ -42,14 +42,14 @@ CLAIMS = {
     "a negative axis": (npy(shape="(-3, -2)"), "has the shape (-3, -2)"),
     "true as an axis": (npy(shape="(True, 6)"), "has the shape (True, 6)"),
     "objects": (npy("'|O'"), "holds Python objects, which are never read"),
-    "a record": (npy("[('a', '<i8'), ('b', '<i8')]", "(3,)"), "which is no plain number or text"),
-    "an inner array": (npy("('<i8', (1000,))"), "is no plain number or text"),
-    "no shape": (npy(shape="'x'"), "x is no array"),
-    "nested": (npy(shape="(" * 5000), "x is no array"),
-    "a call": (npy(shape="__import__('os').getpid()"), "x is no array"),
-    "another version": (b"\x93NUMPY\x09\x00" + bytes(60), "x is no array"),
-    "text": (b"hello", "x is no array"),
-    "nothing": (b"", "x is no array"),
+    "a record": (npy("[('a', '<i8'), ('b', '<i8')]", "(3,)"), "which is not a plain number or text"),
+    "an inner array": (npy("('<i8', (1000,))"), "is not a plain number or text"),
+    "no shape": (npy(shape="'x'"), "x is not an array"),
+    "nested": (npy(shape="(" * 5000), "x is not an array"),
+    "a call": (npy(shape="__import__('os').getpid()"), "x is not an array"),
+    "another version": (b"\x93NUMPY\x09\x00" + bytes(60), "x is not an array"),
+    "text": (b"hello", "x is not an array"),
+    "nothing": (b"", "x is not an array"),
 }
 
 
@@ -170,10 +170,10 @@ def test_newer_headers(tmp_path):
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("number", [0x7FFFFFFF, 0x110000, 0xD800])
-def test_text_of_numbers_that_are_no_characters(tmp_path, number, order):
+def test_text_of_numbers_that_are_not_characters(tmp_path, number, order):
     texts = np.array([65, number], f"{order}u4").view(f"{order}U1")
     stream = io.BytesIO()
     np.lib.format.write_array(stream, texts)
     archive(tmp_path / "a.npz", [("names.npy", stream.getvalue())])
-    with pytest.raises(UserError, match="no characters"):
+    with pytest.raises(UserError, match="not characters"):
         read_npz(tmp_path / "a.npz", "--input")

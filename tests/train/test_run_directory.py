@@ -78,11 +78,17 @@ def test_a_directory_with_other_things_is_refused(tmp_path: Path):
         ("{", r"can't be read \(Expecting"),
         ('{"a":' * 100_000, r"can't be read \(nested too deeply"),
         (b"\x89PNG\r\n\x1a\n\0", r"can't be read"),
-        ("[]", "its 'format' is no number"),
-        ("{}", "its 'format' is no number"),
-        ('{"format": 1, "experiment": [], "config": {}, "environment": {}}', "its 'experiment' is no text"),
-        ('{"format": 1, "experiment": "e", "config": [], "environment": {}}', "its 'config' is no object"),
-        ('{"format": true, "experiment": "e", "config": {}, "environment": {}}', "its 'format' is no number"),
+        ("[]", "its 'format' is not a number"),
+        ("{}", "its 'format' is not a number"),
+        ('{"format": 1, "experiment": [], "config": {}, "environment": {}}', "its 'experiment' is not text"),
+        (
+            '{"format": 1, "experiment": "e", "config": [], "environment": {}}',
+            "its 'config' is not an object",
+        ),
+        (
+            '{"format": true, "experiment": "e", "config": {}, "environment": {}}',
+            "its 'format' is not a number",
+        ),
         ('{"format": 2, "experiment": "e", "config": {}, "environment": {}}', "later than this program's 1"),
     ],
 )

@@ -169,7 +169,7 @@ for _ in range(40):
 )
 def test_sizes_that_are_no_sizes(tmp_path, offset, size, stride):
     tensor = Tensor(Storage("0", np.arange(24.0)), offset, size, stride)
-    with pytest.raises(ValueError, match="size, stride or offset that is no list") as caught:
+    with pytest.raises(ValueError, match="size, stride or offset that is not a list") as caught:
         read_torch(save(tmp_path / "a.pth", {"w": tensor}))
     assert len(str(caught.value)) < 300
 

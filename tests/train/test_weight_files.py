@@ -140,9 +140,9 @@ def test_wrong_paths(tmp_path):
 ENTRY = b'{"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}'
 LATER = ENTRY.replace(b"[0, 8]", b"[8, 16]")
 UNFIT = {
-    "nan": (np.array([1, np.nan], np.float32), r"holds nan, which is no finite number in float32 .1 of 2"),
-    "infinity": (np.array(-np.inf), r"holds -inf, which is no finite number"),
-    "too large": (np.array([1e300, 1.0]), r"holds 1e\+300, which is no finite number in float32"),
+    "nan": (np.array([1, np.nan], np.float32), r"holds nan, which is not a finite number in float32 .1 of 2"),
+    "infinity": (np.array(-np.inf), r"holds -inf, which is not a finite number"),
+    "too large": (np.array([1e300, 1.0]), r"holds 1e\+300, which is not a finite number in float32"),
     "complex": (np.array([1j]), "is complex128"),
     "text": (np.array(["a"]), "is <U1"),
     "bytes": (np.array([b"abc"]), "is |S3"),

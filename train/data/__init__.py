@@ -1,1 +1,1 @@
-"""What is fed: sources and batches."""
+"""The data that systems train on: sources and batches."""

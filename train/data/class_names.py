@@ -7,16 +7,14 @@ from train.json_files import parse_json
 from train.regular_files import require_regular
 
 FLAG = "--data.class-names"
-_REMEDY = (
-    'give one name a line, in the order of the classes, or JSON: ["sky", "road"] or {"0": "sky", "1": "road"}'
-)
+_REMEDY = 'give one name per line, in the order of the classes, or JSON: ["sky", "road"] or {"0": "sky", "1": "road"}'
 
 
 def read_class_names(path: Path, classes: int) -> tuple[str, ...]:
     """One name per class.
 
     Args:
-      path: text with one name a line; or, where the file's name ends in .json, a list of names, or names by class.
+      path: text with one name per line; or, where the file's name ends in .json, a list of names, or names by class.
       classes: L.
 
     Raises:
@@ -30,7 +28,7 @@ def read_class_names(path: Path, classes: int) -> tuple[str, ...]:
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(FLAG, path, f"can't be read ({reason[:200]})", _REMEDY) from error
     if len(names) != classes:
-        raise UserError(FLAG, path, f"names {len(names)} classes, and there are {classes}", _REMEDY)
+        raise UserError(FLAG, path, f"names {len(names)} classes, but there are {classes}", _REMEDY)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice or "" in names:
         problem = f"names two classes {twice[0][:40]!r}" if twice and twice[0] else "leaves a name empty"
@@ -49,5 +47,5 @@ def _of_json(content: bytes) -> tuple[str, ...]:
             raise ValueError("its keys are not the classes from 0 on")
         value = [value[str(i)] for i in range(len(value))]
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise ValueError("it is no list of names")
+        raise ValueError("it is not a list of names")
     return tuple(" ".join(name.split()) for name in value)

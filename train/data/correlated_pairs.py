@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 from train.devices import across_devices
 
 Toy = Literal["gaussian", "cubic"]
-"""`gaussian`: y = rho x + sqrt(1 - rho^2) e per dimension, x and e standard normal. `cubic`: y^3 in the place of y,
+"""`gaussian`: y = rho x + sqrt(1 - rho^2) e per dimension, x and e standard normal. `cubic`: y^3 in place of y,
 which changes no mutual information."""
 
 
@@ -39,11 +39,11 @@ def draw_pairs(
 class CorrelatedPairs:
     """A feed (see `train.feed.Feed`) of fresh pairs each step, whose mutual information climbs a staircase.
 
-    The schedule and the toy are arrays of the chunk and no constants of the program: both toys share one.
+    The schedule and the toy are arrays of the chunk, not constants of the program: both toys share one.
 
     Attributes:
       levels: mutual information in nats, one after the other.
-      steps_per_level: how long each stays; the last stays for ever.
+      steps_per_level: how long each stays; the last stays forever.
       batch_size: pairs of a step.
       dim: of x and of y.
       toy: which.

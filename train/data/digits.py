@@ -19,7 +19,7 @@ CLASSES = 10
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 """Arrays of a file."""
 SHARES = (0.75, 0.0, 0.25)
-"""Of scikit-learn's digits, which have no split of their own, the shares that train and test."""
+"""Shares for training and testing of scikit-learn's digits, which come without a split."""
 SMALLEST_SIDE = 4
 
 
@@ -35,7 +35,7 @@ class Images:
 
     @property
     def arrays(self) -> Mapping[str, np.ndarray]:
-        """What lives on the device."""
+        """The arrays placed on the device."""
         return {"image": self.image, "label": self.label}
 
     def take(self, arrays: Mapping[str, Array], index: Int[Array, "B"]) -> dict[str, Array]:
@@ -114,7 +114,7 @@ def _from_tfds(path: str | pathlib.Path | None) -> Digits:
         raise UserError(
             "--data.source" if path is None else "--data.path",
             "tfds" if path is None else path,
-            "holds no prepared mnist that can be read at random",
+            "holds no prepared mnist with random access",
             "prepare it with tfds.builder('mnist', data_dir=..., file_format='array_record')"
             ".download_and_prepare() and the extra tfds-prepare, or use --data.source sklearn",
         ) from error
@@ -127,7 +127,7 @@ def _examples(part: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _images(path: object, images: np.ndarray, labels: np.ndarray) -> Images:
-    """Bytes as numbers of [0, 1]."""
+    """Bytes as numbers in [0, 1]."""
     shape = list(images.shape)
     if images.dtype != np.uint8 or images.ndim != 3 or not len(images) or min(shape[1:]) < SMALLEST_SIDE:
         found = f"its images are {images.dtype}{shape}"
@@ -137,5 +137,5 @@ def _images(path: object, images: np.ndarray, labels: np.ndarray) -> Images:
         found = f"its {len(images)} images have labels {labels.dtype}{list(labels.shape)}"
         raise UserError("--data.path", path, found, "give one integer for each image")
     if labels.min() < 0 or labels.max() >= CLASSES:
-        raise UserError("--data.path", path, "has labels that are no digit", "give classes 0 to 9")
+        raise UserError("--data.path", path, "has labels that are not digits", "give classes 0 to 9")
     return Images(images.astype(np.float32) / 255, labels.astype(np.int32))

@@ -14,7 +14,7 @@ Domain = Literal["coloured", "inverted", "rotated"]
 """`coloured`: the absolute difference of the digit and a colour gradient of its own, as MNIST-M is of photographs.
 `inverted`: dark on white. `rotated`: by a quarter turn."""
 BRIGHTEST = 0.5
-"""Of the gradients: a digit stays brighter than what is behind it."""
+"""Of the gradients: a digit stays brighter than its background."""
 TARGET = 1
 """Folded into a seed's key for the order of the target's examples."""
 
@@ -61,7 +61,7 @@ class TwoDomains:
     per_seed: bool = False
 
     def chunk(self, step: int, count: int) -> PyTree:
-        """Those of both."""
+        """The arrays of both."""
         return self.source.chunk(step, count), self.target.chunk(step, count)
 
     def batch(

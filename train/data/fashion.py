@@ -37,7 +37,7 @@ class FashionData:
       category_names: by id.
       train: users x items, ones.
       validation: the item of each user that is kept back for validation, [users, 1].
-      test: the items that are kept back for the test, filled up with the number of items, which is no item.
+      test: the items that are kept back for the test, filled up with the number of items, which is not an item.
       scene: of rendered items, their factors.
       dropped: what was left out, and how often.
     """
@@ -54,12 +54,12 @@ class FashionData:
 
     @property
     def users(self) -> int:
-        """How many."""
+        """The number of users."""
         return interactions.size(self.train)[0]
 
     @property
     def items(self) -> int:
-        """How many."""
+        """The number of items."""
         return interactions.size(self.train)[1]
 
     def clicks(self) -> Int[np.ndarray, " items"]:
@@ -67,7 +67,7 @@ class FashionData:
         return np.bincount(self.train.indices, minlength=self.items).astype(np.int32)
 
     def known(self) -> csr_array:
-        """All records: what is no negative of anybody when AUC is measured."""
+        """All records: a user's own are never negatives when AUC is measured."""
         kept = np.concatenate([self.validation, self.test], axis=1)
         users = np.repeat(np.arange(self.users), kept.shape[1])[kept.ravel() < self.items]
         user, item = interactions.pairs(self.train)
@@ -223,7 +223,7 @@ class _File:
     def whole_numbers(self, key: str, rank: int | None) -> Int[np.ndarray, "..."]:
         array = self.numbers(key, rank)
         if not (np.isfinite(array) & (array == np.rint(array)) & (np.abs(array) < 2**31)).all():
-            raise self.error(key, "holds something else than whole numbers")
+            raise self.error(key, "holds something other than whole numbers")
         return array.astype(np.int64)
 
 

@@ -64,7 +64,7 @@ def strong(
     least: int = 5,
     share: float = 0.2,
 ) -> Split:
-    """Liang et al. (WWW 2018): validation and test users are none of the training users.
+    """Liang et al. (WWW 2018): no validation or test user is a training user.
 
     Users with at least `least` items are permuted; the last `held_out_users` are for testing, as many before them for
     validation. Items are those of the training users, in the order of their first appearance. Of each held-out user
@@ -73,7 +73,7 @@ def strong(
 
     Args:
       user: of each event, none twice with the same item; sorted, and inside a user in the order of time.
-      item: likewise.
+      item: of each event, in the same order.
       held_out_users: in validation, and in test.
       seed: of NumPy's RandomState, set anew for the permutation, validation and test, as in the official code.
       least: see above.
@@ -127,13 +127,13 @@ def weak(
 ) -> Split:
     """CDAE (Wu et al., WSDM 2016): of every user some items are for testing, and the others for training.
 
-    Users and items with fewer than `least` events are left out, again and again until none is. Of each user
-    floor(share n) items, drawn at random, are for testing. What is chosen, is chosen on floor(validation_share n)
+    Users and items with fewer than `least` events are left out repeatedly, until none remains. Of each user
+    floor(share n) items, drawn at random, are for testing. Settings are chosen on floor(validation_share n)
     of the user's training items, drawn with the next seed; the tested model may learn from those again.
 
     Args:
       user: of each event, none twice with the same item; sorted, and inside a user in the order of time.
-      item: likewise.
+      item: of each event, in the same order.
       seed: of NumPy's RandomState; users draw in ascending order.
       least: see above.
       share: see above.
@@ -196,7 +196,7 @@ def read_split(path: str | pathlib.Path, protocol: Literal["strong", "weak"]) ->
     out of `train`. `item_ids` names the items.
 
     Raises:
-      UserError: it can't be read or lacks an array, or its parts share what they must not.
+      UserError: it can't be read or lacks an array, or its parts share what they must not share.
     """
     names = ("train", "vad_tr", "vad_te", "test_tr", "test_te") if protocol == "strong" else ("train", "test")
     file = pathlib.Path(path).expanduser()
@@ -272,7 +272,7 @@ def _check_disjoint(path: pathlib.Path, whole: Mapping[str, csr_array]) -> None:
 
 
 def core(user: Int[np.ndarray, " n"], item: Int[np.ndarray, " n"], least: int) -> np.ndarray:
-    """Which events remain when users and items with fewer than `least` remaining events are left out until none is."""
+    """Which events remain once users and items with fewer than `least` remaining events are left out, repeatedly."""
     kept = np.ones(len(user), bool)
     while True:
         few = np.zeros(len(user), bool)
@@ -294,7 +294,7 @@ def _draw(user: Int[np.ndarray, " n"], seed: int, least: int, share: float) -> n
 
 
 def _places(values: Int[np.ndarray, " n"], size: int = 0) -> Int[np.ndarray, " size"]:
-    """The inverse of an enumeration: the place of each number in `values`, -1 for what is not there."""
+    """Inverts an enumeration: the place of each number in `values`, -1 for what is not there."""
     places = np.full(max(size, int(values.max()) + 1), -1, np.int64)
     places[values] = np.arange(len(values))
     return places
@@ -308,5 +308,5 @@ def _in_order_of_appearance(values: Int[np.ndarray, " n"]) -> Int[np.ndarray, " 
 def _check_found(*parts: Queries) -> None:
     for part in parts:
         if not row_lengths(part.held).any():
-            problem = "no user has so many items that one of them could be held out"
+            problem = "no user has enough items to hold one of them out"
             raise UserError("--data.path", f"{size(part.held)[0]} users", problem, "give a larger data set")

@@ -1,6 +1,6 @@
 """The one opener of image files: photos as RGB bytes, maps as the integers they hold, and the images of a folder.
 
-Whatever Pillow raises for a file that is damaged, or is none, is one `UnreadableError` that names the file.
+Whatever Pillow raises for a file that is damaged, or is not an image, is one `UnreadableError` that names the file.
 """
 
 import logging
@@ -47,7 +47,7 @@ class Encoded(NamedTuple):
 
 
 class UnreadableError(Exception):
-    """An image file that is damaged, is none, or holds what has no meaning as an image of bytes."""
+    """A file that is damaged, is not an image, or holds numbers that have no meaning as bytes."""
 
     def __init__(self, file: Encoded, reason: Exception):
         text = getattr(reason, "strerror", None) or str(reason)
@@ -65,7 +65,7 @@ def read_photo(file: Encoded) -> Image.Image:
     format says, are refused. What is transparent is laid on white.
 
     Raises:
-      UnreadableError: it is damaged, no image, or of numbers without a range.
+      UnreadableError: it is damaged, is not an image, or holds numbers without a known range.
     """
     return _decode(file, _to_rgb)
 
@@ -78,7 +78,7 @@ def read_indices(file: Encoded, flag: str) -> Int[np.ndarray, "h w"]:
       flag: what the user named it by, for messages.
 
     Raises:
-      UnreadableError: it is damaged, or no image.
+      UnreadableError: it is damaged, or is not an image.
       UserError: it has colours instead of indices, or was compressed with losses.
     """
     found = _decode(file, _to_indices)
@@ -99,7 +99,7 @@ def header_size(file: Encoded) -> tuple[int, int]:
 def list_images(folder: Path, flag: str, below: bool = False) -> list[Path]:
     """The image files of a folder, by name; how many other entries there are is said.
 
-    Files and folders whose names begin with a dot are no data: file systems and tools leave them there.
+    Files and folders whose names begin with a dot are not data: file systems and tools leave them there.
 
     Args:
       folder: where.
@@ -125,7 +125,7 @@ def list_images(folder: Path, flag: str, below: bool = False) -> list[Path]:
         raise UserError(flag, folder, "holds no image", f"name a folder of {', '.join(SUFFIXES)} files")
     if passed_over:
         more = f" and {len(passed_over) - 1} more" if len(passed_over) > 1 else ""
-        _LOG.warning("%s %s: passed over, no image files: %s%s", flag, folder, passed_over[0].name, more)
+        _LOG.warning("%s %s: passed over, not image files: %s%s", flag, folder, passed_over[0].name, more)
     return files
 
 

@@ -34,7 +34,7 @@ def from_pairs(
 
 
 def pairs(matrix: csr_array) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-    """The inverse of `from_pairs`: users and items of the entries, by user, then by item."""
+    """Inverts `from_pairs`: users and items of the entries, by user, then by item."""
     return np.repeat(np.arange(size(matrix)[0], dtype=np.int32), row_lengths(matrix)), matrix.indices
 
 

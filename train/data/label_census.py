@@ -73,9 +73,7 @@ def _values(indices: Int[np.ndarray, "h w"]) -> Int[np.ndarray, " n"]:
 
 def ask_for_classes(census: Census) -> UserError:
     """What to say where nobody gave the number of classes."""
-    problem = (
-        f"no one says how many classes there are; {census.maps:,} label maps hold {listed(census.values)}"
-    )
+    problem = f"the number of classes is not given; {census.maps:,} label maps hold {listed(census.values)}"
     return UserError("--data.classes", None, problem, advice(census.values))
 
 
@@ -88,7 +86,7 @@ def check_classes(census: Census, table: ClassTable, flag: str) -> tuple[int, ..
       flag: what the user named them by.
 
     Raises:
-      UserError: a value is no class, or all known pixels are of one class and all others are unknown.
+      UserError: a value is not a class, or all known pixels are of one class and all others are unknown.
     """
     for value, name in census.example_of.items():
         if not 0 <= value <= LARGEST_VALUE or table.class_of[value] < 0:

@@ -1,4 +1,4 @@
-"""Where layouts with photos come from, as flags, and opening them."""
+"""The flags that say where layouts with photos come from, and opening them."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +27,7 @@ EMBEDDED_SIZE = 64
 
 @dataclass(frozen=True, kw_only=True)
 class LayoutConfig:
-    """Layouts with photos. What is None is as in the preset."""
+    """Layouts with photos. A setting that is None is as in the preset."""
 
     source: Literal["embedded", "folders", "packed"] = "embedded"
     """Rendered scenes, nothing to download; folders of image files; or one npz (see train/data/label_packs.py)."""
@@ -56,11 +56,11 @@ class LayoutConfig:
     classes: Annotated[int, Within(1, 2**15)] | None = None
     """L, without unknown. Files of the `custom` preset need it."""
     class_names: Path | None = None
-    """Names of the classes for tables and legends: one a line, or JSON (see train/data/class_names.py)."""
+    """Names of the classes for tables and legends: one per line, or JSON (see train/data/class_names.py)."""
     dont_care: bool | None = None
     """Whether pixels may be unknown: 255, or L itself, in label files."""
     ignore_instances: bool = False
-    """Train without instance maps although there are some."""
+    """Train without instance maps even if there are some."""
     remap: Path | None = None
     """Table from the values in label files to classes, as JSON or CSV; `unknown` is a class."""
     resize_mode: ResizeMode | None = None
@@ -115,7 +115,7 @@ def _count_classes(
     """The classes that no training map holds; the maps of both sets hold no other values than the table's.
 
     Raises:
-      UserError: they do, or no one says how many classes there are.
+      UserError: they do, or the number of classes is not given.
     """
     flag = _flags(config, "")[0]
     census = take_census(triples, flag)

@@ -85,7 +85,7 @@ class LayoutFiles:
 
         Raises:
           UnreadableError: a file of it is damaged.
-          UserError: a value is no class, or the sizes of its files or of the result differ.
+          UserError: a value is not a class, or the sizes of its files or of the result differ.
         """
         triple = self.triples[row]
         of_labels, _, of_instances = self.flags

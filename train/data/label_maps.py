@@ -19,7 +19,7 @@ class ClassTable:
     Attributes:
       classes: L.
       dont_care: whether there are unknown pixels.
-      class_of: by value; -1 for a value that is no class.
+      class_of: by value; -1 for a value that is not a class.
       remapped: whether a table says what the values are.
     """
 
@@ -64,7 +64,7 @@ class ClassTable:
           flag: what the user named its folder by.
 
         Raises:
-          UserError: a value is no class.
+          UserError: a value is not a class.
         """
         inside = (values >= 0) & (values <= LARGEST_VALUE)
         labels = np.where(inside, self.class_of[np.where(inside, values, 0)], -1).astype(np.int32)
@@ -73,8 +73,8 @@ class ClassTable:
         return labels
 
     def refusal(self, value: int, name: str, flag: str, values: Sequence[int]) -> UserError:
-        """What to say of a value that is no class, where a file, or a set, holds all of `values`."""
-        problem = f"{name} holds the value {value}, which is none of the {self.classes} classes"
+        """What to say of a value that is not a class, where a file, or a set, holds all of `values`."""
+        problem = f"{name} holds the value {value}, which is not one of the {self.classes} classes"
         if self.remapped:
             return UserError(flag, value, problem, "list it in a --data.remap table")
         strange = [v for v in values if not 0 <= v <= LARGEST_VALUE or self.class_of[v] < 0]

@@ -68,7 +68,7 @@ def open_pack(path: Path, flag: str = "--data.path") -> PackedTriples:
       flag: what the user named it by, for messages.
 
     Raises:
-      UserError: it is missing, no such file, or inconsistent.
+      UserError: it is missing, is not a pack, or is inconsistent.
     """
     with npz_files.open_npz(path, flag, _REMEDY) as file:
         kinds = [kind for kind in KINDS if f"{kind}_bytes" in file or kind != "instance_png"]

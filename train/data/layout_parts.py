@@ -59,7 +59,7 @@ class LayoutPart:
         return len(self.rows)
 
     def batches(self, batch_size: int, limit: int | None = None) -> Iterator[Padded]:
-        """All examples in their order, or the first `limit`, uncropped but for what has to go; the last batch padded.
+        """All examples in their order, or the first `limit`, cropped only where necessary; the last batch padded.
 
         Raises:
           UserError: a file is not what it should be, or too many can't be read.

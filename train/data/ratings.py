@@ -69,7 +69,7 @@ class Events:
       rating: where the file has one.
       time: where the file has one.
       user_ids: as the file has them; whole numbers in their order, others in the order of text.
-      item_ids: likewise.
+      item_ids: in the same order.
       name: of the data.
       counts: what was read and left out so far.
     """
@@ -130,7 +130,7 @@ def read_movielens(path: str | pathlib.Path) -> Events:
     The columns of a header are found by their names; others, and the times, may be missing.
 
     Raises:
-      UserError: there is no such file, or a line is none of its format.
+      UserError: there is no such file, or a line is not in its format.
     """
     other = "read it with --data.source csv, --data.user-column and --data.item-column"
     file = TableFile(
@@ -142,7 +142,7 @@ def read_movielens(path: str | pathlib.Path) -> Events:
     for what, ids in (("user", events.user_ids), ("item", events.item_ids)):
         wrong = next((name for name in ids if not WHOLE_NUMBER.fullmatch(name)), None)
         if wrong is not None:
-            problem = f"has the {what} {wrong[:SHOWN]!r}, which is no whole number, as MovieLens ids are"
+            problem = f"has the {what} {wrong[:SHOWN]!r}, which is not a whole number, as MovieLens ids are"
             raise file.error(problem, f"mend that line, or {other}")
     return events
 
@@ -170,7 +170,7 @@ def read_csv(path: str | pathlib.Path | TableFile, columns: Columns, header: Hea
       header: how the table begins, where its first line has other names or none.
 
     Raises:
-      UserError: it can't be read, lacks a named column, or a field is no number where one has to be.
+      UserError: it can't be read, lacks a named column, or a field is not a number where one is needed.
     """
     file = path if isinstance(path, TableFile) else TableFile(pathlib.Path(path).expanduser())
     return _events(file.path, read_text(file, columns, header), file.field)
@@ -197,14 +197,14 @@ def read_parquet(path: str | pathlib.Path, columns: Columns, users: str = "user"
         table = pyarrow.parquet.read_table(file, columns=list(columns.named().values()))
     except (pyarrow.ArrowException, OSError) as error:
         raise bad_file(
-            file, f"is no readable Parquet file ({first_line(error)})", "write it again"
+            file, f"is not a readable Parquet file ({first_line(error)})", "write it again"
         ) from error
 
     def ids(name: str) -> tuple[np.ndarray, list[str]]:
         try:
             encoded = table.column(name).combine_chunks().dictionary_encode()
         except pyarrow.ArrowException as error:
-            problem = f"column {name!r} is {table.column(name).type}, which is no id"
+            problem = f"column {name!r} is {table.column(name).type}, which can't be an id"
             raise bad_file(file, problem, "write numbers or text, or name another column") from error
         codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
         names = ["" if value is None else str(value) for value in encoded.dictionary.to_pylist()]
@@ -220,7 +220,7 @@ def read_parquet(path: str | pathlib.Path, columns: Columns, users: str = "user"
                 return np.asarray(since.cast(pyarrow.float64(), safe=False).to_numpy(), np.float64) / 1e6
             return np.asarray(column.cast(pyarrow.float64(), safe=False).to_numpy(), np.float64)
         except pyarrow.ArrowException as error:
-            problem = f"column {name!r} is {table.column(name).type}, which is no number"
+            problem = f"column {name!r} is {table.column(name).type}, which is not a number"
             raise bad_file(file, problem, "write numbers, or name another column") from error
 
     raw = RawEvents(ids(columns.user), ids(columns.item), numbers(columns.rating), numbers(columns.time))

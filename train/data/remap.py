@@ -24,7 +24,7 @@ def read_remap(path: Path, classes: int, dont_care: bool) -> dict[int, int | Non
     """A user's table from values to classes, None for unknown.
 
     Args:
-      path: JSON, `{"7": 0, "8": 1, "0": "unknown"}`; or CSV without a heading, one `value,class` a line.
+      path: JSON, `{"7": 0, "8": 1, "0": "unknown"}`; or CSV without a heading, one `value,class` per line.
       classes: L.
       dont_care: whether a class may be `unknown`.
 
@@ -45,7 +45,7 @@ def read_remap(path: Path, classes: int, dont_care: bool) -> dict[int, int | Non
 def _json_pairs(file: TableFile) -> Iterator[_Pair]:
     content = read_json(file.path, FIELD, REMEDY)
     if not isinstance(content, dict):
-        raise file.error("can't be read: it is no JSON object", REMEDY)
+        raise file.error("can't be read: it is not a JSON object", REMEDY)
     for value, label in content.items():
         yield _Pair("", value.strip(), str(label)[:SHOWN].strip())
 
@@ -63,7 +63,7 @@ def _checked(file: TableFile, pair: _Pair, classes: int, dont_care: bool) -> tup
     remedy = f"give a value from 0 to {LARGEST_VALUE} and a class from 0 to {classes - 1}"
     number, of_class = _whole(value), _whole(label)
     if number is None or number > LARGEST_VALUE:
-        raise file.error(f"{where}{value[:SHOWN]!r} in column 'value' is no value of a label map", remedy)
+        raise file.error(f"{where}{value[:SHOWN]!r} in column 'value' is not a value of a label map", remedy)
     if label == "unknown" and dont_care:
         return number, None
     if of_class is None or of_class >= classes:

@@ -93,7 +93,7 @@ class SessionFeed:
 
     Attributes:
       slots: input, target, reset and valid, [steps, slots], on the devices.
-      whole: what every batch has besides, likewise.
+      whole: what every batch has besides, on the devices.
     """
 
     slots: dict[str, Array]

@@ -38,7 +38,7 @@ class SessionLog(NamedTuple):
 
     Attributes:
       session: identifiers of any one type that can be sorted.
-      item: likewise.
+      item: identifiers, as those of sessions.
       time: in seconds.
     """
 
@@ -53,7 +53,7 @@ class SessionLog(NamedTuple):
 
 @dataclass(frozen=True)
 class Sessions:
-    """Sessions of numbered items, one behind the other.
+    """Sessions of numbered items, one after another.
 
     Attributes:
       items: int32 number of the item of each event.
@@ -85,7 +85,7 @@ class SessionData(NamedTuple):
     Attributes:
       item_ids: the identifiers, by number: in order of first appearance in the training part.
       train: at least two events each.
-      test: likewise, of training items alone.
+      test: at least two events each, of training items alone.
       unseen: test events dropped because their item is not in the training part.
       short: test events dropped because no other one of their session was left.
     """

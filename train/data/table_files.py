@@ -10,7 +10,7 @@ from typing import NamedTuple
 from train.errors import UserError
 
 LONGEST_HEAD = 1_000_000
-"""Characters of a first line; a file without a line end before them is no table."""
+"""Characters of a first line; a file without a line end before them is not a table."""
 SHOWN = 60
 _OTHER_ENCODINGS = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
@@ -29,7 +29,7 @@ class TableFile(NamedTuple):
       field: what the user named it by, for errors.
       users: what the column of users is called.
       columns: the remedy where a column is missing.
-      header: the remedy where the first line is no header.
+      header: the remedy where the first line is not a header.
     """
 
     path: pathlib.Path
@@ -62,7 +62,7 @@ class TableFile(NamedTuple):
         """The first line that is not blank, empty where there is none.
 
         Raises:
-          UserError: see `lines`; or it is no table.
+          UserError: see `lines`; or it is not a table.
         """
         self._check()
         try:
@@ -77,14 +77,14 @@ class TableFile(NamedTuple):
         return head.rstrip("\n")
 
     def _check(self) -> None:
-        """Raises UserError for what is no file, or text in another encoding than UTF-8."""
+        """Raises UserError for what is not a file, or is text in another encoding than UTF-8."""
         try:
             if self.path.is_dir():
                 raise self.error("is a folder", "name the file itself")
             if not self.path.exists():
                 raise self.error("no such file", "name the file itself")
             if not self.path.is_file():
-                raise self.error("is no regular file", "save it first, it is read more than once")
+                raise self.error("is not a regular file", "save it first, it is read more than once")
             with self.path.open("rb") as file:
                 start = file.read(1000)
         except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
@@ -99,7 +99,7 @@ class TableFile(NamedTuple):
             if start.startswith(mark):
                 raise self.error(f"is {what}, not text", "unpack it, or export it as CSV")
         if b"\0" in start:
-            problem = "holds NUL bytes: it is no text, or in an encoding other than UTF-8"
+            problem = "holds NUL bytes: it is not text, or in an encoding other than UTF-8"
             raise self.error(problem, "save it as text in UTF-8")
 
     def _undecodable_line(self) -> int:
@@ -152,7 +152,7 @@ def rows(
 
 
 class _Watched:
-    """Lines as the parser takes them; remembers the newest, and whether it asked for one behind the last."""
+    """Lines as the parser takes them; remembers the newest, and whether it asked for one more than there are."""
 
     def __init__(self, lines: Iterable[str], separator: str):
         self._lines, self._two = iter(lines), separator == "::"
@@ -176,7 +176,7 @@ class _Watched:
 def _unparsed(
     file: TableFile, watched: _Watched, line: int, header: Sequence[str], error: csv.Error
 ) -> UserError:
-    """Names the column where it can be told."""
+    """Names the column where possible."""
     limit = csv.field_size_limit()
     if "field larger" not in str(error):
         return file.error(f"line {line} can't be taken apart ({error})", "mend or remove that line")

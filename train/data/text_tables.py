@@ -25,13 +25,13 @@ from train.errors import UserError
 ROWS_PER_BLOCK = 100_000
 LONGEST_ID = 1000
 WHOLE_NUMBER_FIELD = r'[ "]*(?:0|-?[1-9][0-9]{0,17})[ "]*'
-"""An id that is the same text after it was a number: 007, +7, 7.0 and 7e0 are not."""
+"""An id that stays the same text when it is read as a number; 007, +7, 7.0 and 7e0 do not."""
 Coded = tuple[Int[np.ndarray, " n"], list[str]]
-"""Of each event a place in a list of ids, or -1, and the ids."""
+"""The place of each event in a list of ids, or -1, and the ids."""
 
 
 class Columns(NamedTuple):
-    """The names of a table's columns; an empty name says that there is none.
+    """The names of a table's columns; an empty name means that there is no such column.
 
     Where there is a date beside the time, the time is in milliseconds from an instant of that day.
     """
@@ -43,7 +43,7 @@ class Columns(NamedTuple):
     date: str = ""
 
     def named(self) -> dict[str, str]:
-        """Those that there are: what each is to its name."""
+        """The name of each column that there is, by its role."""
         return {what: name for what, name in self._asdict().items() if name}
 
 
@@ -74,7 +74,7 @@ class Ids(dict[str, int]):
     """Numbers ids in the order of their first appearance.
 
     Raises:
-      ValueError: a new one is no id: too long, or with a line break or another control character.
+      ValueError: a new one can't be an id: too long, or with a line break or another control character.
     """
 
     def __missing__(self, name: str) -> int:
@@ -124,11 +124,11 @@ class _Table(NamedTuple):
         return (line.replace("::", "\t") for line in self.lines())
 
     def delimiter(self) -> str:
-        """Of the fields of `plain_lines`."""
+        """What separates the fields of `plain_lines`."""
         return "\t" if self.header.separator == "::" else self.header.separator
 
     def place(self) -> dict[str, int]:
-        """Of each named column: what it is to its number."""
+        """The number of each named column, by its role."""
         return {what: self.header.names.index(name) for what, name in self.columns.named().items()}
 
     def whole_number_ids(self) -> re.Pattern[str]:
@@ -140,7 +140,7 @@ class _Table(NamedTuple):
 
 
 def _read_whole_numbers(table: _Table) -> RawEvents | None:
-    """All columns at once, some times faster than row by row; None where an id would not stay the text it is."""
+    """All columns at once, several times faster than row by row; None where an id would not stay the text it is."""
     if table.columns.date:
         return None
     place = table.place()
@@ -244,7 +244,7 @@ class _Numbers:
         """The numbers of some rows.
 
         Raises:
-          UserError: a field is none.
+          UserError: a field is not a number or a time.
         """
         try:
             if self._what == "rating":
@@ -319,5 +319,5 @@ def bad_file(path: pathlib.Path, problem: str, remedy: str) -> UserError:
 
 
 def first_line(error: Exception) -> str:
-    """Of an error's message."""
+    """The first line of an error's message."""
     return (str(error).splitlines() or [type(error).__name__])[0]

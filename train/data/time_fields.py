@@ -16,7 +16,7 @@ _UNITS = (("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9))
 _LATEST = 2.0**33
 """Seconds since 1970 of the year 2242; what is later is in a smaller unit."""
 _EARLY = 1e8
-"""Seconds since 1970 of the year 1973: in a log of our century, a time in another unit, or none."""
+"""Seconds since 1970 of the year 1973: in a log of our century, a time in another unit, or not a time."""
 _LONGEST = 100 * 366 * 86_400.0
 
 
@@ -24,7 +24,7 @@ def seconds_of_iso(text: str) -> float:
     """Seconds since 1970 of a date or a date with a time; without a zone it is in UTC.
 
     Raises:
-      ValueError: it is none.
+      ValueError: it is neither.
     """
     text = text.strip()
     if len(text) > 40 or "-" not in text:  # 20140407 is a number
@@ -87,7 +87,7 @@ class TimeColumn:
         """The values of a part.
 
         Raises:
-          ValueError: one of them is none.
+          ValueError: one of them is not a time.
         """
         if self._read is None:
             self._read = seconds_of_iso if is_iso(fields[0]) else number

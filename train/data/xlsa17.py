@@ -180,7 +180,7 @@ class _Fields:
             raise self.error(key, f"has shape {list(array.shape)} and should be a vector")
         values = array.reshape(-1).astype(np.float64)
         if not (np.isfinite(values) & (values == np.rint(values)) & (np.abs(values) < 2**31)).all():
-            raise self.error(key, "holds something else than whole numbers")
+            raise self.error(key, "holds something other than whole numbers")
         return values.astype(np.int32) - np.int32(self.first)
 
     def _numbers(self, key: str) -> np.ndarray:
@@ -195,11 +195,11 @@ class _Fields:
 def _names(
     read: Callable[[pathlib.Path, Sequence[str]], _Fields], path: pathlib.Path, key: str
 ) -> tuple[str, ...]:
-    """The texts of this name; none where the file has none, or none that can be read: names are for reports."""
+    """The texts of this name; () where it has none, or none that can be read: names are for reports only."""
     try:
         cells = np.ravel(read(path, (key,)).arrays.get(key, np.empty(0, object)))
         if cells.dtype.names is not None:  # an object of MATLAB's, such as its strings
-            raise ValueError("they are no cell array and no characters")
+            raise ValueError("they are neither a cell array nor characters")
         return tuple("".join(map(str, np.ravel(cell).tolist())).strip() for cell in cells)
     except (UserError, ValueError, TypeError) as error:
         _LOG.warning("no class names: %s of %s: %s", key, path, error)

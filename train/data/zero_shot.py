@@ -284,7 +284,7 @@ def _value_problems(data: ZeroShotData, first: int) -> Iterator[Problem]:
 
 
 def _number_remedy(labels: Int[np.ndarray, " N"], classes: int, first: int) -> str:
-    """What to do about labels that are no classes."""
+    """What to do about labels that are not classes."""
     held = np.unique(labels)
     if len(held) <= classes and held[-1] - held[0] < classes and abs(int(held[0])) <= 1:
         return f"count classes from {first}, in the order of their attributes"

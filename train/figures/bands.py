@@ -26,7 +26,7 @@ class Panel:
       curves: by name, one row of values per seed.
       mark: a vertical line, by name.
       levels: horizontal lines, by name.
-      limits: of what a value can be; no band leaves them, and the axis begins at the lower one.
+      limits: the least and the largest possible value; no band leaves them, and the axis begins at the lower one.
     """
 
     x: Num[np.ndarray, " points"]
@@ -48,7 +48,7 @@ def bands(
       path: the PNG file to write.
       shown: the panels by title.
       x_label: of all panels.
-      y_label: likewise.
+      y_label: of all panels.
 
     Returns:
       The path.

@@ -59,7 +59,7 @@ def chart(path: str | os.PathLike[str], width: float, height: float) -> Iterator
     Args:
       path: the PNG file to write.
       width: of the figure, in inches.
-      height: likewise.
+      height: of the figure, in inches.
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure((width, height), PIXELS_PER_INCH, layout="constrained")
@@ -100,7 +100,7 @@ def value_limits(
     Args:
       low: the least value that is shown.
       high: the largest, at least `low`.
-      bounds: of what a value can be, such as (0, 1) of a share; infinite where there are none.
+      bounds: of possible values, such as (0, 1) for a share; infinite where there are none.
     """
     least, most = bounds
     if math.isfinite(least):

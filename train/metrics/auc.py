@@ -3,7 +3,7 @@
 The protocol of Rendle et al. (2009) and He and McAuley (2016): for user u and held-out item i
   AUC(u, i) = |{j : x_uj < x_ui}| / |{j}|,   j any item without a record of u in training, validation or test,
 a mean over the user's held-out items and then over users. A tie counts nothing: equal scores of items that a model
-knows nothing of are no success. `ties="half"` counts them half, as the area under the ROC curve does.
+knows nothing of are not a success. `ties="half"` counts them half, as the area under the ROC curve does.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def held_out_auc(
     Args:
       scores: of every item for each user.
       held: held-out items of each user; an id outside [0, items) is padding.
-      known: the items with any record of the user, held-out ones included: no negatives.
+      known: the items with any record of the user, held-out ones included: they are not negatives.
       ties: `strict` counts only negatives that score lower; `half` adds one half of those that score equal.
 
     Returns:

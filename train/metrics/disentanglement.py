@@ -36,7 +36,7 @@ class Scores:
 
     Attributes:
       values: score by name, in the order of `DESCRIPTIONS`; the last two only where the network was given.
-      dci: the importances and parts behind the first three.
+      dci: the importances and parts that the first three are made of.
     """
 
     values: Mapping[str, float]

@@ -108,7 +108,7 @@ def frechet_distance(a: Moments, b: Moments) -> float:
 
 
 def _roots(eigenvalues: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
-    """Square roots, of those within rounding of zero 0: the root of 1e-16 would be an error of 1e-8."""
+    """Square roots, 0 of those within rounding of zero: the root of 1e-16 would be an error of 1e-8."""
     rounding = len(eigenvalues) * np.finfo(np.float64).eps * eigenvalues.max()
     return np.sqrt(np.where(eigenvalues > rounding, eigenvalues, 0))
 
@@ -133,7 +133,7 @@ def polynomial_mmd(x: Float[np.ndarray, "N d"], y: Float[np.ndarray, "M d"]) -> 
     x, y = _checked(x), _checked(y)
     n, m = len(x), len(y)
     if min(n, m) < 2:
-        raise ValueError(f"the unbiased MMD needs two rows of either set, got {n} and {m}")
+        raise ValueError(f"the unbiased MMD needs two rows of each set, got {n} and {m}")
     xx, yy, xy = _kernel(x, x), _kernel(y, y), _kernel(x, y)
     within = (xx.sum() - np.trace(xx)) / (n * (n - 1)) + (yy.sum() - np.trace(yy)) / (m * (m - 1))
     return float(within - 2 * xy.mean())
@@ -238,5 +238,5 @@ def _checked(features: np.ndarray) -> Float[np.ndarray, "N d"]:
         raise ValueError(f"expected features [N, d], got {features.shape}")
     bad = np.flatnonzero(~np.isfinite(features).all(axis=1)).tolist()
     if bad:
-        raise UserError("features", f"rows {bad[:5]}", "not finite", "look at the images behind them")
+        raise UserError("features", f"rows {bad[:5]}", "not finite", "look at the images of those rows")
     return features

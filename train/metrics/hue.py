@@ -10,7 +10,7 @@ def mean_hue(
     """Returns the mean of HSV's hue over the pixels of a mask, in radians in (-pi, pi].
 
     It is the direction of the mean of the hues as unit vectors, each weighed by the pixel's saturation: grey
-    pixels have no hue and no say.
+    pixels have no hue and do not count.
 
     Args:
       images: RGB in any unit, not negative.

@@ -1,4 +1,4 @@
-"""Discrete mutual information between codes and factors, in nats: the ground of MIG and modularity."""
+"""Discrete mutual information between codes and factors, in nats: what MIG and modularity are computed from."""
 
 import numpy as np
 from jaxtyping import Float, Int

@@ -58,7 +58,7 @@ def fitter(
       UserError: there is no such regressor, or its package is not installed.
     """
     if name not in REGRESSORS:
-        raise UserError("regressor", name, "there is none of this name", f"choose of {', '.join(REGRESSORS)}")
+        raise UserError("regressor", name, "is not a known regressor", f"choose from {', '.join(REGRESSORS)}")
     if name == "random-forest":
         forest = partial(RandomForestRegressor, n_estimators=10, random_state=seed)
         return partial(_fit_forest, partial(forest, max_depth=_best_depth(forest, codes, factors)))

@@ -23,7 +23,7 @@ def confusion_matrix(
 
     Args:
       truth: true classes; everything outside [0, classes), such as `classes` itself or 255, is unknown.
-      predicted: predicted classes, with unknown ones likewise.
+      predicted: predicted classes; unknown ones are as in `truth`.
       classes: K.
 
     Returns:
@@ -55,7 +55,7 @@ class SegmentationScores:
 
     Attributes:
       iou: n_ii / (sum_j n_ij + sum_j n_ji - n_ii) per class, NaN for a class that the truth lacks.
-      class_accuracy: n_ii / sum_j n_ij per class, NaN likewise.
+      class_accuracy: n_ii / sum_j n_ij per class, NaN for the same classes.
       mean_iou: the mean of `iou`.
       frequency_weighted_iou: `iou` weighted by the share of each class among the pixels.
       mean_class_accuracy: the mean of `class_accuracy`.

@@ -1,7 +1,7 @@
 """What a session recommender is compared with: popularity, S-POP, item-KNN and a first-order Markov chain.
 
 As in the evaluation scripts of GRU4Rec (Hidasi et al., ICLR 2016, section 4.2). Sessions are `items`, one session
-behind the other, and `positions`, how many events of its session came before each event. A model gives for events to
+after the other, and `positions`, how many events of its session came before each event. A model gives for events to
 predict the scores of all items from the events before them in their sessions.
 """
 
@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
 Scores = Callable[[Int[np.ndarray, " n"]], Float[np.ndarray, "n items"]]
-"""Of events, by their place in the test sessions, to the scores of all items."""
+"""From events, by their place in the test sessions, to the scores of all items."""
 SHRINKAGE = 20.0
 NEIGHBOURS = 100
 
@@ -88,7 +88,7 @@ def baseline_places(
     Args:
       scores: the model.
       items: of the test sessions.
-      positions: likewise.
+      positions: of the test sessions.
       rows: predictions at once; they take this many times the number of items in memory.
     """
     events = np.flatnonzero(positions > 0)

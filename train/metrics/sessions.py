@@ -1,7 +1,7 @@
 """Ranks of the next item of a session among all items (official evaluation of GRU4Rec), on device.
 
 Recall@N is the share of predictions whose rank is at most N; MRR@N the mean of 1 / rank, 0 beyond N. Both are means
-over events, not sessions, and no item is left out, those seen before neither.
+over events, not sessions, and no item is left out, not even those seen before.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +34,7 @@ def ranks(
     """The rank from 1.
 
     Raises:
-      ValueError: ties are none of the three.
+      ValueError: ties are not one of the three.
     """
     match ties:
         case "standard":

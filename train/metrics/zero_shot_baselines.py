@@ -34,7 +34,7 @@ class Accuracies(NamedTuple):
 
 
 def chance(seen: int, unseen: int) -> Accuracies:
-    """What drawing one of the classes of each setting reaches, of so many seen and unseen ones."""
+    """What drawing one of the classes of each setting reaches, of that many seen and unseen ones."""
     every = 1 / (seen + unseen)
     return Accuracies(every, every, every, 1 / unseen)
 

@@ -31,7 +31,7 @@ class AutoencoderConfig:
     batch_norm: bool = False
     """Batch normalisation in encoder and decoder."""
     residual_blocks: bool = False
-    """Two residual blocks of 1x1 convolutions behind each stage."""
+    """Two residual blocks of 1x1 convolutions after each stage."""
     padding: Literal["edge", "zeros"] = "edge"
     """Padding of the encoder's convolutions."""
     dtype: Literal["float32", "bfloat16"] = "float32"

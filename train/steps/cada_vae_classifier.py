@@ -87,7 +87,7 @@ def classifier_pass(
         ceil(n / batch) in a pass, so that one may straddle two epochs.
 
     Raises:
-      ValueError: a pass without `wrap` would have no batch.
+      ValueError: without `wrap` the pass would have no batch.
     """
     rows = (_stream if wrap else _epoch)(state, len(z), config.batch_size)
 

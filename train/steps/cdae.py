@@ -39,7 +39,7 @@ class CDAEConfig:
     pairwise: bool = False
     """Loss of the difference between the scores of a click and of an item without one, as if it had been clicked."""
     tied: bool = False
-    """The same weights into and out of the hidden layer."""
+    """Use the same weights into and out of the hidden layer."""
     user_node: bool = True
     """A vector of weights per user."""
     corruption: Corruption = "mask"
@@ -53,7 +53,7 @@ class CDAEConfig:
     l2_form: L2Form = field(default="used-rows", metadata={"before": "all"})
     """What is squared: the rows that a user's update uses, each as often as it does, as in the official code; or all
     parameters at every update, as the paper writes it. On sparse data the second needs a far smaller lambda: a row
-    decays at every update, and few of them are on a user of its item."""
+    decays at every update, and few updates are on a user of its item."""
     optimiser: Literal["adam", "adagrad"] = "adam"
     """AdaGrad as in the official code, or Adam as for CDAE in the paper of Mult-VAE."""
     learning_rate: Annotated[float, Positive()] = 1e-3
@@ -262,7 +262,7 @@ def apply(
 def scores(
     params: PyTree, x: Float[Array, "b items"], user: Int[Array, " b"], config: CDAEConfig
 ) -> Float[Array, "b items"]:
-    """Scores by which unseen items are ranked, from uncorrupted clicks; no user node for a number that is no user's.
+    """Scores by which unseen items are ranked, from uncorrupted clicks; no user node for a number that isn't a user's.
 
     A network that never saw a click in training (everything masked) sees none here.
     """

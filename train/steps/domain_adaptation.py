@@ -107,7 +107,7 @@ def train_step(
 
     Args:
       state: before the updates.
-      batch: source, {"image" [b, h, w, 3] in [0, 1], "label" [b]}, and target, of which the label is not looked at.
+      batch: source, {"image" [b, h, w, 3] in [0, 1], "label" [b]}, and target, whose label is not used.
       config: see there.
       method: `source-only` learns the classes of the source and nothing else.
 
@@ -200,14 +200,14 @@ def both_features(
 
 
 def images_of(batch: dict) -> Float[Array, "n h w 3"]:
-    """Those of both domains: batch norm sees them as one batch."""
+    """Images of both domains: batch norm sees them as one batch."""
     return jnp.concatenate([batch["source"]["image"], batch["target"]["image"]])
 
 
 def features(
     members: PyTree, image: Float[Array, "b h w 3"], key: jax.Array | None, config: AdaptationConfig
 ) -> Float[Array, "b f"]:
-    """With dropout and noise from a key, without where there is none. Pixels count from 0 to 255, as in the code.
+    """With dropout and noise if there is a key, without otherwise. Pixels count from 0 to 255, as in the code.
 
     Raises:
       TypeError: the images, of [0, 1], are not floats.

@@ -1,7 +1,7 @@
 """One update of GauGAN or DAGAN (Park et al., CVPR 2019; Tang et al., ACM MM 2020): generator, then discriminator.
 
 As in the official code an update in which both learn runs the generator twice and the discriminator twice in train
-mode: running statistics and power iterations advance with every pass, also where no gradient is taken.
+mode: running statistics and power iterations advance with every pass, even where no gradient is taken.
 """
 
 from collections.abc import Callable, Mapping
@@ -301,7 +301,7 @@ def _penalties(
 def see(batch: Batch, layout: Layout) -> Float[Array, "b h w s"]:
     """What the networks see of the label and instance maps of a batch.
 
-    Unknown pixels are label L in a batch; 255, which they are in files, is taken for it where it is no class.
+    Unknown pixels are label L in a batch; 255, which they are in files, means the same where it is not a class.
     """
     label, classes = batch["label"], layout.classes + layout.dont_care
     if layout.dont_care and layout.classes <= UNKNOWN:

@@ -55,7 +55,7 @@ class GauGANConfig:
     encoder_size: Annotated[int, POWER_OF_TWO] = 256
     """Side in pixels that the encoder sees images at; a power of two. The official one needs 256."""
     encoder_norm: ImageNorm = "instance"
-    """Normalisation in the encoder; the official one takes the mean colours out."""
+    """Normalisation in the encoder; the official `instance` takes the mean colours out."""
     encoder_spectral: bool = True
     """Spectral norm there."""
     discriminator_width: Annotated[int, AtLeast(1)] = 64
@@ -67,7 +67,7 @@ class GauGANConfig:
     discriminator_norm: ImageNorm = "instance"
     """Normalisation of the discriminator's inner stages."""
     discriminator_spectral: bool = True
-    """Spectral norm there."""
+    """Spectral norm in the discriminator."""
     gan: GANLoss = "hinge"
     """Adversarial loss of both players."""
     coef_features: Annotated[float, AtLeast(0)] = 10.0

@@ -43,7 +43,7 @@ def insert_official(state: GauGANState, state_dict: StateDict) -> GauGANState:
     """The state with the official weights of every network that a state dict holds, of which no two share a name.
 
     Raises:
-      ValueError: as `import_official`, or there are no weights at all.
+      ValueError: as `import_official`, or there are no weights.
     """
     if not state_dict:
         raise ValueError("there are none")
@@ -75,7 +75,7 @@ def _imported(state_dicts: Mapping[str, StateDict], wanted: Mapping[str, PyTree]
     networks = {}
     for name, state_dict in state_dicts.items():
         if name not in wanted:
-            raise ValueError(f"weights of the {name}, which these settings have none of")
+            raise ValueError(f"weights of the {name}, which these settings do not have")
         networks[name] = jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), import_network(state_dict))
         check_same(networks[name], wanted[name])
     return networks

@@ -60,7 +60,7 @@ class RankingConfig:
     """What is minimised, and how; the defaults are those of cross-entropy on RSC15 (README of the official code)."""
 
     loss: Loss = "cross-entropy"
-    """Which ranking loss."""
+    """Ranking loss."""
     reduction: Reduction = "coded"
     """bpr, top1: over the columns as in the official code, or the mean over negatives of the papers."""
     activation: Annotated[str, ACTIVATION] = "linear"
@@ -211,7 +211,7 @@ def row_losses(
     """The ranking loss of every row; row b's target is column b, and columns of slots without an event don't exist.
 
     Args:
-      scores: raw, of the targets and, behind them, of the samples.
+      scores: raw, of the targets and, after them, of the samples.
       valid: which slots have an event.
       support: training events of each column's item.
       objective: which loss.
@@ -246,7 +246,7 @@ def _step(
     """Parameters and optimiser after an Adagrad step on the network and on the rows that were looked up."""
     how = Adagrad(objective.learning_rate, objective.momentum)
     tables, kept = dict(state.params["tables"]), dict(state.optimiser["tables"])
-    # Rows of slots without an event were not looked up: they get a number behind the last item.
+    # Rows of slots without an event were not looked up: they get a number past the last item.
     items = len(tables["bias"])
     came = jnp.where(slots["valid"], slots["input"], items)
     scored = columns.at[: len(came)].set(jnp.where(slots["valid"], slots["target"], items))

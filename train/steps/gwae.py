@@ -98,7 +98,7 @@ def critic_optimiser(config: GWAEConfig) -> optax.GradientTransformation:
 
 
 def _rmsprop(learning_rate: optax.ScalarOrSchedule) -> optax.GradientTransformation:
-    """Torch's defaults: decay 0.99, epsilon behind the root."""
+    """Torch's defaults: decay 0.99, epsilon outside the root."""
     return optax.rmsprop(learning_rate, decay=0.99, eps=1e-8, eps_in_sqrt=False)
 
 

@@ -93,7 +93,7 @@ def conditional(config: BottleneckConfig) -> ConditionalGaussian:
 
 
 def init_state(key: jax.Array, config: BottleneckConfig, penalty: Penalty, pixels: int) -> BottleneckState:
-    """A fresh state for images of so many pixels. The key initialises it and seeds every later update."""
+    """A fresh state for images of that many pixels. The key initialises it and seeds every later update."""
     run_key, key, q_key = jax.random.split(key, 3)
     x = jnp.zeros((1, pixels))
     params = network(config).init(key, x)["params"]

@@ -99,7 +99,7 @@ def side(estimator: Estimator) -> str:
         case Known():
             return "upper"
         case _:
-            return "upper for the true p(y|x) alone: none with a learned q"
+            return "upper for the true p(y|x) alone: no bound with a learned q"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,7 +31,7 @@ class MultVAEConfig:
     """Settings of the network, its loss and its optimiser; the defaults are those of the official Mult-VAE."""
 
     kind: Literal["vae", "dae"] = "vae"
-    """Mult-VAE, or Mult-DAE: a deterministic code behind tanh, and no KL term. The official Mult-DAE has no hidden
+    """Mult-VAE, or Mult-DAE: a deterministic code after a tanh, and no KL term. The official Mult-DAE has no hidden
     layers and l2 = 2e-5."""
     latent_dim: Annotated[int, AtLeast(1)] = 200
     """Number of latent dimensions K."""
@@ -75,7 +75,7 @@ class Noise(NamedTuple):
 def anneal_steps(config: MultVAEConfig, updates: int) -> int:
     """The length of the annealing for a run of `updates`: that of the settings, or for 0 the published one rescaled.
 
-    It has to be in the settings before training: how long a run is, an update can't know.
+    It must be in the settings before training: an update can't know how long the run is.
     """
     if config.anneal_steps or not config.beta:
         return config.anneal_steps

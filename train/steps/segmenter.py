@@ -1,6 +1,6 @@
 """One update of the U-Net that evaluates semantic synthesis: cross entropy of the class of every known pixel.
 
-No evaluator was published with SPADE or DAGAN but the large networks their authors used. Trained on the real pairs of a
+The evaluators of SPADE and DAGAN are large networks that were not published with them. Trained on the real pairs of a
 set, this one says how much of a layout a generated image shows; its score on held-out real images is the ceiling.
 """
 
@@ -140,6 +140,6 @@ def pixels_of(images: Num[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
     """Bytes as numbers of [-1, 1]; floats as they are.
 
     Raises:
-      TypeError: they are neither.
+      TypeError: they are neither bytes nor floats.
     """
     return images / 127.5 - 1 if images.dtype == jnp.uint8 else require_floats(images, low=-1)

@@ -16,14 +16,14 @@ EPSILON = 1e-6
 
 
 class Adagrad(NamedTuple):
-    """Its two numbers."""
+    """Learning rate and momentum."""
 
     learning_rate: float
     momentum: float = 0.0
 
 
 class Moments(NamedTuple):
-    """Of one array: the sum of squared gradients and, with momentum, the velocity."""
+    """The sum of squared gradients of one array and, with momentum, its velocity."""
 
     acc: Array
     velocity: Array | None

@@ -47,11 +47,11 @@ class VisualConfig:
     learning_rate: Annotated[float, Positive()] = 0.01
     """Learning rate."""
     reduction: Literal["mean", "sum"] = "mean"
-    """Over the triples of a batch. With SGD, the sum moves as far as a step on each triple alone would."""
+    """How the triples of a batch are combined. With SGD, the sum moves as far as a step on each triple alone would."""
 
 
 class Sizes(NamedTuple):
-    """What the tables of parameters are as long and as wide as."""
+    """The sizes of the tables of parameters."""
 
     users: int
     items: int
@@ -102,7 +102,7 @@ def init_state(key: jax.Array, config: VisualConfig, sizes: Sizes) -> Recommende
 
 
 def optimiser(config: VisualConfig) -> optax.GradientTransformation:
-    """One for all parameters."""
+    """One optimiser for all parameters."""
     return {"adam": optax.adam, "sgd": optax.sgd}[config.optimiser](config.learning_rate)
 
 

@@ -56,7 +56,7 @@ def test_nearest_pixels():
             STYLED,
             (128, 128),
             (128, 128),
-            "128 x 128 pixels, a network with styles makes 64 x 64 alone; .*--no-resize",
+            "128 x 128 pixels, a network with styles makes 64 x 64 only; .*--no-resize",
         ),
         (
             STYLED,

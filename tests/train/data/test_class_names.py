@@ -24,14 +24,14 @@ def test_names(tmp_path, file, content):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("n.txt", b"sky\nroad", "names 2 classes, and there are 3; give one name a line"),
+        ("n.txt", b"sky\nroad", "names 2 classes, but there are 3; give one name per line"),
         ("n.txt", b"", "names 0 classes"),
         ("n.txt", b"sky\n\nroad", "leaves a name empty"),
         ("n.txt", b"sky\nsky\nroad", "names two classes 'sky'"),
         ("n.txt", b"\xff\xfe\x00", "can't be read"),
         ("n.json", b'{"1": "a", "2": "b", "3": "c"}', "keys are not the classes from 0 on"),
-        ("n.json", b"[1, 2, 3]", "it is no list of names"),
-        ("n.json", b"null", "it is no list of names"),
+        ("n.json", b"[1, 2, 3]", "it is not a list of names"),
+        ("n.json", b"null", "it is not a list of names"),
         ("n.json", b"[" * 100_000, "nested too deeply"),
     ],
 )

@@ -71,7 +71,7 @@ def test_tfds(monkeypatch):
         ({"x_train": ARRAYS["x_train"][:, :3]}, "at least 4 pixels"),
         ({"x_test": ARRAYS["x_test"][:, :4]}, "differ in size"),
         ({"y_train": ARRAYS["y_train"][:5]}, "one integer for each"),
-        ({"y_test": np.array([5, 6, 10])}, "no digit"),
+        ({"y_test": np.array([5, 6, 10])}, "not digits"),
         ({"y_test": np.array([5.0, 6.0, 7.0])}, "float64"),
     ],
 )
@@ -86,7 +86,7 @@ def test_wrong_sources(tmp_path):
     for source, path, expected in (
         ("sklearn", "x.npz", "reads no file"),
         ("npz", None, "reads a file"),
-        ("npz", tmp_path / "none.npz", "is no file"),
+        ("npz", tmp_path / "none.npz", "is not a file"),
         ("npz", tmp_path / "bad.npz", "not a readable npz"),
         ("tfds", tmp_path, "prepare it with"),
         ("idx", None, "--data.source"),

@@ -110,7 +110,7 @@ def test_core_is_what_one_at_a_time_leaves(rows):
         (lambda u, i: strong(u, i, 40), "--data.held-out-users"),
         (lambda u, i: strong(u, i, 10, least=1000), "--data.held-out-users"),
         (lambda u, i: weak(u, i, least=1000), "--data.min-user-items"),
-        (lambda u, i: from_training(*[from_pairs(u[:1], i[:1], (60, 30))[0]] * 2), "held out"),
+        (lambda u, i: from_training(*[from_pairs(u[:1], i[:1], (60, 30))[0]] * 2), "hold one of them out"),
     ],
 )
 def test_too_little_is_one_clear_error(call, expected):

@@ -49,7 +49,7 @@ REMAP = r"--data.classes 2 and --data.remap FILE, a JSON file of \{\"0\": 0, \"2
         ([[255], [0]], {"classes": 2}, REMAP),
         ([[0, 255]], {"classes": 2, "dont_care": True}, r"all known pixels are of class 0.*--data.remap"),
         ([[0, 255]], {"classes": 19, "dont_care": True}, r"all known pixels are of class 0.*--data.remap"),
-        ([[0, 35]], {"preset": "facades"}, r"^--data.labels = 35: .*none of the 13 classes"),
+        ([[0, 35]], {"preset": "facades"}, r"^--data.labels = 35: .*not one of the 13 classes"),
     ],
 )  # fmt: skip
 def test_mistakes_are_told_when_the_data_are_opened(tmp_path, maps, changes, message):

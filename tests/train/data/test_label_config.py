@@ -169,5 +169,5 @@ def test_classes_of_folders_have_names(folders, tmp_path):
     cityscapes = chosen(LayoutConfig(source="folders", preset="cityscapes"))
     assert cityscapes.names[7] == "road" and len(cityscapes.names) == len(set(cityscapes.names)) == 35
     names.write_text("sky\nroad\n")
-    with pytest.raises(UserError, match=r"--data.class-names = .*names 2 classes, and there are 4"):
+    with pytest.raises(UserError, match=r"--data.class-names = .*names 2 classes, but there are 4"):
         open_layouts(config(folders, class_names=names))

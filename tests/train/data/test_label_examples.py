@@ -56,7 +56,7 @@ def test_without_instances(tmp_path):
 
 def test_a_value_outside_the_classes_names_the_file(tmp_path):
     files = open_files(write_folders(tmp_path, 1), classes=3)
-    with pytest.raises(UserError, match=r"view0.png holds the value 3, which is none of the 3 classes"):
+    with pytest.raises(UserError, match=r"view0.png holds the value 3, which is not one of the 3 classes"):
         files.read(np.array([0]))
 
 

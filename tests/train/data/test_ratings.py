@@ -103,7 +103,7 @@ def test_npz_and_parquet(tmp_path):
     assert rows_of(events) == WANTED and events.counts.without_id == 1
     with pytest.raises(UserError, match="no column 'clock', only"):
         read_parquet(tmp_path / "events.parquet", NAMED._replace(time="clock"))
-    with pytest.raises(UserError, match="no readable Parquet"):
+    with pytest.raises(UserError, match="not a readable Parquet"):
         read_parquet(tmp_path / "events.npz", NAMED)
 
 
@@ -155,8 +155,8 @@ def test_without_time_the_file_is_the_order(tmp_path):
     [
         ("u.data", "1\t2\t3\t4\n1\t2\t3\n", "row 2 has 3 fields, not 4"),
         ("u.data", "1\t2\t3\t4\n1\t2\t3\t4\t5\n", "row 2 has 5 fields, not 4"),
-        ("u.data", "1\t2\t3\t4\n1\tx7\t3\t4\n", "the item 'x7', which is no whole number"),
-        ("u.data", "1\t2\t3\t4\n1.5\t2\t3\t4\n", "the user '1.5', which is no whole number"),
+        ("u.data", "1\t2\t3\t4\n1\tx7\t3\t4\n", "the item 'x7', which is not a whole number"),
+        ("u.data", "1\t2\t3\t4\n1.5\t2\t3\t4\n", "the user '1.5', which is not a whole number"),
         ("u.data", "1\t2\tgood\t4\n", "line 1 has in column 'rating' 'good', which is not a number"),
         ("u.data", "1\t2\t1_0\t4\n", "line 1 has in column 'rating' '1_0', which is not a number"),
         ("u.data", "1\t2\t\u0663\t4\n", "in column 'rating' '\u0663', which is not a number"),
@@ -211,5 +211,5 @@ def test_parquet_ids_that_are_lists_are_one_clear_error(tmp_path):
     arrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
     parquet.write_table(arrow.table({"user": [[1], [2]], "item": [1, 2]}), tmp_path / "events.parquet")
-    with pytest.raises(UserError, match=r"events\.parquet: column 'user' is list<.*no id"):
+    with pytest.raises(UserError, match=r"events\.parquet: column 'user' is list<.*can't be an id"):
         read_parquet(tmp_path / "events.parquet", Columns())

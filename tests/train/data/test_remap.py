@@ -29,7 +29,7 @@ def test_forms(name, content, tmp_path):
     assert remap == {7: 0, 8: 1, 0: None}
     table = ClassTable.make(2, True, remap)
     np.testing.assert_array_equal(table.to_classes(np.array([[7, 8, 0, 255]]), "x"), [[0, 1, 2, 2]])
-    with pytest.raises(UserError, match="value 1,"):  # what the table doesn't list is no class
+    with pytest.raises(UserError, match="value 1,"):  # what the table doesn't list is not a class
         table.to_classes(np.array([[1]]), "x")
 
 
@@ -37,8 +37,8 @@ def test_forms(name, content, tmp_path):
     ("name", "content", "message"),
     [
         ("a.json", b"{", "can't be read"),
-        ("a.json", b"[1, 2]", "no JSON object"),
-        ("a.json", b"null", "no JSON object"),
+        ("a.json", b"[1, 2]", "not a JSON object"),
+        ("a.json", b"null", "not a JSON object"),
         ("a.json", b"{}", "lists no value"),
         ("a.json", b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
         ("a.JSON", b'{"a":' * 100_000, "nested too deeply"),
@@ -54,15 +54,15 @@ def test_forms(name, content, tmp_path):
         ("a.csv", b"7,0\n8,\xe9\n", "line 2 is not UTF-8"),
         ("a.csv", b"1,2,3", "line 1 has 3 fields, not 2"),
         ("a.csv", b"1\n", "line 1 has 1 fields, not 2"),
-        ("a.csv", b"value,class\n1,0", "line 1: 'value' in column 'value' is no value"),
-        ("a.csv", b"70000,1", "'70000' in column 'value' is no value"),
-        ("a.csv", b"7" * 5000 + b",1\n", "line 1: '7777.*' in column 'value' is no value"),
+        ("a.csv", b"value,class\n1,0", "line 1: 'value' in column 'value' is not a value"),
+        ("a.csv", b"70000,1", "'70000' in column 'value' is not a value"),
+        ("a.csv", b"7" * 5000 + b",1\n", "line 1: '7777.*' in column 'value' is not a value"),
         ("a.csv", b"1,0\n2," + b"7" * 5000, "line 2: 2 becomes '7777.*' in column 'class'"),
         ("a.csv", b"1,0\n2," + b"7" * 200_000, "line 2 has more than 131,072 characters in column 'class'"),
         ("a.csv", b'1,0\n2,"1\n3,1\n', "line 2: a quote that opens there is not closed"),
         ("a.csv", b"1,0\n1,1\n", "line 2: 1 is listed twice"),
-        ("a.csv", "\u0667,0".encode(), "is no value"),
-        ("a.csv", b"-1,0", "'-1' in column 'value' is no value"),
+        ("a.csv", "\u0667,0".encode(), "is not a value"),
+        ("a.csv", b"-1,0", "'-1' in column 'value' is not a value"),
         ("a.csv", b"1,2", "1 becomes '2' in column 'class'; .*class from 0 to 1"),
         ("a.csv", b"1,unknown", "unknown needs --data.dont-care True"),
         ("a.csv", b"", "is empty"),

@@ -218,8 +218,8 @@ IMAGE_MISTAKES = {
         {"labels": column(LABELS) - 1},
         "'labels' of res101.mat holds class 0, not in 1..4 (counted from 1); count classes from 1",
     ),
-    "label half": ({"labels": column(LABELS) + 0.5}, "'labels' holds something else than whole numbers"),
-    "label nan": ({"labels": column(LABELS) + np.nan}, "'labels' holds something else than whole numbers"),
+    "label half": ({"labels": column(LABELS) + 0.5}, "'labels' holds something other than whole numbers"),
+    "label nan": ({"labels": column(LABELS) + np.nan}, "'labels' holds something other than whole numbers"),
     "labels square": ({"labels": np.ones((2, 12))}, "'labels' has shape [12, 2] and should be a vector"),
     "few labels": (
         {"labels": column(LABELS[:-1])},

@@ -151,7 +151,7 @@ def test_wrong_features():
         Moments.of(np.zeros(3))
     with pytest.raises(ValueError, match="at least two rows"):
         frechet(X[:1], Y)
-    with pytest.raises(ValueError, match="two rows of either set"):
+    with pytest.raises(ValueError, match="two rows of each set"):
         polynomial_mmd(X, Y[:1])
     with pytest.raises(ValueError, match="no neighbour number 5"):
         precision_recall(X, Y[:5], 5)

@@ -78,7 +78,7 @@ def test_classes_need_not_be_consecutive_nor_seen_in_training():
 
 
 def test_unknown_and_missing(monkeypatch):
-    with pytest.raises(UserError, match="choose of gradient-boosting, random-forest"):
+    with pytest.raises(UserError, match="choose from gradient-boosting, random-forest"):
         fitter("lasso", aligned(TRAIN), TRAIN, 0)
     monkeypatch.setitem(sys.modules, "xgboost", None)
     with pytest.raises(UserError, match=r"run pip install '.\[xgboost\]'"):

@@ -107,7 +107,7 @@ def test_renamed_classes_and_parts_of_a_set(order, cut):
 
 
 def test_predictions_that_see_no_image():
-    """Against many drawn maps; unknown pixels are no class to predict."""
+    """Against many drawn maps; unknown pixels are not a class to predict."""
     truth = np.repeat([0, 1, 2, 3], [50, 30, 10, 10])
     confusion = confusion_matrix(truth, truth, 3)
     np.testing.assert_array_equal(

@@ -48,7 +48,7 @@ def test_a_part_of_the_networks() -> None:
 
 def test_weights_of_another_architecture_name_the_array() -> None:
     config = GauGANConfig(width=1, discriminator_width=2, generator="pix2pixhd")
-    with pytest.raises(ValueError, match="weights of the encoder, which these settings have none of"):
+    with pytest.raises(ValueError, match="weights of the encoder, which these settings do not have"):
         import_official({"encoder": {}}, jax.random.key(0), config, LAYOUT)
     name = "params/discriminator_0/model0/bias"
     short = {"discriminator": {"discriminator_0.model0.0.bias": np.zeros(3)}}

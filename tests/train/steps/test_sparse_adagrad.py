@@ -35,7 +35,7 @@ def test_three_steps_of_a_tree():
 
 @pytest.mark.parametrize("how", [HOW, Adagrad(0.2)])
 def test_rows_are_the_dense_step_on_summed_gradients_and_others_stand_still(how):
-    """Rows 2 and 5 occur several times; 9, twice, is no row."""
+    """Rows 2 and 5 occur several times; 9, twice, is not a row."""
     rng = np.random.default_rng(1)
     table = jnp.asarray(rng.standard_normal((ITEMS, WIDTH)), jnp.float32)
     acc, velocity = (jnp.asarray(rng.random((ITEMS, WIDTH)), jnp.float32) for _ in range(2))
