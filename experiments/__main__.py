@@ -3,7 +3,7 @@
 from experiments import cli
 from experiments.experiment import experiment_named
 from train.inflation import HELP
-from train.tables import Table, to_text
+from train.report.tables import Table, to_text
 
 COMMANDS = (
     ("evaluate RUN_DIR", "measure a run again from a checkpoint, and write its report anew"),

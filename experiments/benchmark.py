@@ -31,10 +31,10 @@ from jaxmodels.layers.convolution import Form, convolution_form
 from train.bounds import AtLeast, check_bounds
 from train.errors import UserError
 from train.feed import ORDER
+from train.report.tables import Table, to_text
 from train.seeds import over_seeds, seed_keys, unstack
 from train.shuffle import epoch_index
 from train.steps import cada_vae, gwae, gwae_networks
-from train.tables import Table, to_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,17 +53,17 @@ class CADAVAE:
     """Updates of CADA-VAE on data that live on the device: scanned, dispatched one by one, of many seeds."""
 
     features: Annotated[int, AtLeast(1)] = 128
-    """Image features."""
+    """Number of image features."""
     attributes: Annotated[int, AtLeast(1)] = 22
-    """Attributes of a class."""
+    """Number of attributes of a class."""
     rows: Annotated[int, AtLeast(1)] = 5400
-    """Training examples."""
+    """Number of training examples."""
     batch_size: Annotated[int, AtLeast(2)] = 50
     """Examples per update."""
     updates: Annotated[int, AtLeast(1)] = 200
-    """Updates of one timed call."""
+    """Updates per timed call."""
     seeds: Annotated[int, AtLeast(1)] = 10
-    """Runs in one program."""
+    """Number of runs in one program."""
     repeats: Annotated[int, AtLeast(1)] = 3
     """Timed calls of each form; the median counts."""
     model: cada_vae.CADAVAEConfig = cada_vae.CADAVAEConfig()

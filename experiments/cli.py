@@ -24,7 +24,7 @@ from train.fingerprint import check_files, fingerprints
 from train.inflation import HELP, without_limit
 from train.interrupt import Interrupted
 from train.loop import NonFiniteError
-from train.report import departures
+from train.report.report import departures
 from train.run_directory import (
     RunDirectory,
     check_outputs,
@@ -49,7 +49,7 @@ EXPERIMENTS = (
 )
 
 MOST_SEEDS = 10_000
-"""Of one program, which holds the states of all."""
+"""The most seeds of one program, which holds the states of all."""
 
 
 @dataclass(frozen=True, kw_only=True)

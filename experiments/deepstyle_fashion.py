@@ -33,7 +33,7 @@ class ModelConfig:
     """The models of the comparison."""
 
     kinds: Annotated[tuple[Kind, ...], NonEmpty()] = ("bpr-mf", "vbpr", "deepstyle")
-    """Which are trained."""
+    """The models to train."""
     l2: Annotated[tuple[Annotated[float, AtLeast(0)], ...], NonEmpty()] = (0.0003, 0.003, 0.03)
     """Penalties lambda of factors and biases that validation chooses among, for each model."""
     l2_visual: Annotated[float, AtLeast(0)] = 0.0
@@ -41,9 +41,9 @@ class ModelConfig:
     factors: Annotated[int, AtLeast(1)] = 20
     """Dimensions of a user's vector, the same in all models."""
     visual_factors: Annotated[int, AtLeast(1)] = 10
-    """VBPR: how many of them meet the image; the others are free factors."""
+    """VBPR: how many of those are for the image; the others are free factors."""
     optimiser: Literal["adam", "sgd"] = "adam"
-    """SGD is the papers'."""
+    """The papers use SGD."""
     learning_rate: Annotated[float, Positive()] = 0.01
     """Learning rate."""
     reduction: Literal["mean", "sum"] = "mean"

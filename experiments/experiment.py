@@ -153,7 +153,7 @@ def experiment_of(run: RunDirectory) -> Experiment[Any]:
     """
     if run.experiment not in cli.EXPERIMENTS:
         raise UserError(
-            str(run.path), run.experiment, "is no experiment of this version", "use the one that made it"
+            str(run.path), run.experiment, "is not an experiment of this version", "use the one that made it"
         )
     experiment = experiment_named(run.experiment)
     try:

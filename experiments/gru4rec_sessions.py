@@ -38,19 +38,19 @@ class Config(cli.RunConfig):
     """GRU4Rec on sessions."""
 
     losses: Choices[LossName] = ("xe", "bpr-max")
-    """Which are compared; the first one's model is what serves."""
+    """The losses to compare; the model of the first one serves."""
     model: GRU4RecConfig = field(default_factory=GRU4RecConfig)
     """The network of every loss."""
     xe: RankingConfig = field(default_factory=RankingConfig)
     """Cross-entropy with logQ: the best settings of RSC15 in the README of the official code."""
     bpr_max: RankingConfig = RankingConfig(loss="bpr-max")
-    """BPR-max: those of RSC15 in the official run script for shared embeddings."""
+    """BPR-max: the settings of RSC15 in the official run script for shared embeddings."""
     top1_max: RankingConfig = RankingConfig(loss="top1-max")
     """TOP1-max: no published settings are known; these are near those of its neighbours."""
     bpr: RankingConfig = RankingConfig(loss="bpr")
-    """BPR: those of the paper of 2016, whose network had no embedding and whose batch was 50."""
+    """BPR: the settings of the paper of 2016, whose network had no embedding and whose batch was 50."""
     top1: RankingConfig = RankingConfig(loss="top1")
-    """TOP1: likewise."""
+    """TOP1: the settings of the paper of 2016."""
     train: TrainConfig = field(default_factory=TrainConfig)
     data: DataConfig = field(default_factory=DataConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)

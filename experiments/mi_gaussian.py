@@ -47,9 +47,9 @@ class Config(cli.RunConfig):
     club: mi_estimators.CLUBStudy = field(default_factory=mi_estimators.CLUBStudy)
     poole: mi_estimators.PooleStudy = field(default_factory=mi_estimators.PooleStudy)
     estimators: Annotated[tuple[str, ...], NonEmpty()] = ("all",)
-    """Which: `club/CLUB`, `poole/NWJ` and so on, a study (`club`), or `all`."""
+    """The estimators: `club/CLUB`, `poole/NWJ` and so on, a study (`club`), or `all`."""
     poole_steps: Annotated[int, AtLeast(0)] = 0
-    """Updates in all of the estimators of Poole's study (0: --train.steps)."""
+    """Total updates of each estimator of Poole's study (0: --train.steps)."""
     train: TrainConfig = field(default_factory=TrainConfig)
     data: DataConfig = field(default_factory=DataConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)

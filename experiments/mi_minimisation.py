@@ -45,7 +45,7 @@ class Config(cli.RunConfig):
     """Mutual information that is minimised."""
 
     parts: Choices[Part] = ("gaussians", "bottleneck", "adaptation")
-    """Which experiments."""
+    """The experiments to run."""
     gaussians: mixed_gaussians.MixingConfig = field(default_factory=mixed_gaussians.MixingConfig)
     estimates: Choices[mixed_gaussians.Estimate] = ("club", "club-sampled", "club-known")
     """What is lowered on Gaussians; `club-known` has the true p(y|x)."""
@@ -56,7 +56,7 @@ class Config(cli.RunConfig):
     """What is lowered in the bottleneck: plain (nothing), VUB, CLUB, CLUB-S, vCLUB, vCLUB-S."""
     adaptation: domain_adaptation.AdaptationConfig = field(default_factory=domain_adaptation.AdaptationConfig)
     methods: Choices[domain_adaptation.Method] = ("source-only", "club", "club-sampled")
-    """Of domain adaptation."""
+    """Methods of domain adaptation."""
     train: TrainConfig = field(default_factory=TrainConfig)
     data: DataConfig = field(default_factory=DataConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)

@@ -35,7 +35,7 @@ SETTING = measures.Setting(
     ks=(20, 50, 100),
     further=("ndcg", "recall"),
     notes=(
-        "Strong generalisation: validation and test users are none of the training users.",
+        "Strong generalisation: no validation or test user is a training user.",
         "Each seed's best state on validation users is what was tested, and the settings of item-KNN and EASE were "
         "chosen on the same users: nothing was chosen on test users.",
     ),

@@ -126,7 +126,7 @@ def open_recommender(path: Path, which: Which, seed: int | None, model: str = ""
         remedy = "give a run of a recommender, e.g. of multvae_movielens"
         raise UserError("RUN_DIR", path, f"is a run of {run.experiment}, which recommends nothing", remedy)
     if model and model not in known:
-        raise UserError("--model", model, "is none of this run", f"choose {', '.join(known)}")
+        raise UserError("--model", model, "is not a model of this run", f"choose {', '.join(known)}")
     system = known[model or experiment.serving(config, run)]
     index = runs.seed_index(seed, config.seed, config.seeds)
     state = seeds.unstack(system.load(run, system.only or which), index)

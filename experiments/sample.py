@@ -16,7 +16,7 @@ from train.atomic import write_atomically
 from train.bounds import Within
 from train.devices import on_one_device
 from train.errors import UserError
-from train.figures import image_grid
+from train.report.figures import image_grid
 from train.run_directory import refuse_own
 from train.seeds import unstack
 from train.stored_state import Which

@@ -24,10 +24,10 @@ from train import devices, seeds
 from train.config import TrainConfig
 from train.feed import Feed
 from train.loop import fit
-from train.report import Report, Section, write_report
+from train.report.report import Report, Section, write_report
+from train.report.tables import Table, to_text
 from train.run_directory import RunDirectory, write_json
 from train.stored_state import Which, load_state
-from train.tables import Table, to_text
 from train.task import State, Task
 
 

@@ -38,7 +38,7 @@ from train.layout import Layout
 from train.run_directory import open_run, refuse_own
 from train.steps.gaugan_networks import GauGANConfig, check
 from train.steps.gaugan_weights import import_official
-from train.weight_files import ENDINGS, read_weights
+from train.weights.files import ENDINGS, read_weights
 
 READ = ("preset", "classes", "dont_care", "remap", "resize_mode", "load_size", "crop_size", "aspect_ratio")
 """Settings that describe the data that official weights were trained on."""
@@ -61,9 +61,9 @@ class Config:
     seed: Annotated[int, AtLeast(0)] = 0
     """Seed of the styles that are drawn."""
     run_seed: int | None = None
-    """Which of the run's seeds; the first if None."""
+    """Which of the run's seeds (default: the first)."""
     batch_size: Annotated[int, AtLeast(1)] = 8
-    """Images at a time."""
+    """Images per call of the network."""
     resize: bool = True
     """Resize label maps as training did; without it each keeps its size."""
     data: LayoutConfig = field(default_factory=LayoutConfig)

@@ -28,7 +28,7 @@ from train.atomic import write_atomically
 from train.errors import UserError
 from train.run_directory import RunDirectory, create_run, open_run, refuse_own
 from train.stored_state import Which, save_state
-from train.weight_files import read_weights, write_state_dict
+from train.weights.files import read_weights, write_state_dict
 
 
 @dataclass(frozen=True, kw_only=True)

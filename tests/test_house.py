@@ -124,7 +124,7 @@ READERS = {
     "PIL.Image.open": "train.data.image_files",
     "scipy.io.loadmat": "train.data.mat_files",
     "h5py.File": "train.data.hdf5_files",
-    "pickletools.genops": "train.torch_files",
+    "pickletools.genops": "train.weights.torch_files",
     "pyarrow.parquet.read_table": "train.data.ratings",
     **dict.fromkeys(("json.load", "numpy.genfromtxt", "numpy.fromfile", "csv.DictReader", "pandas.read_csv")),
     **dict.fromkeys(("imageio.imread", "matplotlib.pyplot.imread", "matplotlib.image.imread", "joblib.load")),
@@ -235,7 +235,7 @@ def test_every_experiment_is_in_this_form():
 @pytest.mark.parametrize("function", ["fit", "Report"])
 def test_the_session_alone_trains_and_reports(function):
     """It alone calls `train.loop.fit` and makes the page."""
-    origin = {"fit": "train.loop.fit", "Report": "train.report.Report"}[function]
+    origin = {"fit": "train.loop.fit", "Report": "train.report.report.Report"}[function]
     assert {module_of(path) for path in FILES if origin in imports_of(path)} == {"experiments.session"}
 
 
@@ -271,7 +271,7 @@ def modules(package: str, *names: str) -> set[str]:
 TESTED_THROUGH_OTHERS = {
     "train.errors",  # every test of wrong input
     "train.source",  # data/test_source
-    "train.report_page",  # test_report
+    "train.report.page",  # test_report
     "train.data.scene",  # test_shapes3d
     *modules("experiments", "runs", "evaluate", "encode", "sample"),  # test_gwae_3dshapes
     *modules(

@@ -103,13 +103,13 @@ BOUNDS = (AtLeast, Positive, Within, NonEmpty, Distinct, Must)
 
 
 def check_bounds(config: Any, prefix: str = "--") -> None:
-    """Raises UserError for the first setting that is out of its bounds, or none of its choices.
+    """Raises UserError for the first setting that is out of its bounds, or not one of its choices.
 
     The command line and saved runs are held to their types; settings that a program makes are not, and numbers and
     choices are looked at here as well.
 
     Args:
-      config: a dataclass, nested at will; what it holds is checked by its own class.
+      config: a dataclass, nested to any depth; what it holds is checked by its own class.
       prefix: what its flags begin with, such as "--" or "--model.".
     """
     for field in dataclasses.fields(config):
@@ -177,7 +177,7 @@ def _problems(hint: Any, value: Any) -> Iterator[tuple[Any, str, str]]:
 
 
 def _no_number(kind: Any, value: Any) -> str:
-    """Why a value is no finite number where one is wanted."""
+    """Why a value is not a finite number where one is wanted."""
     if kind not in (int, float):
         return ""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral if kind is int else numbers.Real):

@@ -12,7 +12,7 @@ class TrainConfig:
     """How long training lasts, in what pieces, and what is kept."""
 
     steps: Annotated[int, AtLeast(0)] = 100_000
-    """Updates in all."""
+    """Total number of updates."""
     batch_size: Annotated[int, AtLeast(0)] = 64
     """Examples per update, over all devices."""
     inner_steps: Annotated[int, AtLeast(1)] = 10

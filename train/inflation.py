@@ -6,7 +6,7 @@ from train.errors import UserError, shorten
 
 FLAG = "--max-inflated-mb"
 INFLATION = 100
-"""How many times its own size a file may inflate to, whatever that is."""
+"""How many times its own size a file may always inflate to."""
 DEFAULT_MEGABYTES = 256
 HELP = (
     f"{FLAG} N (of every command): to how many million bytes a small file may inflate ({DEFAULT_MEGABYTES})."
@@ -14,7 +14,7 @@ HELP = (
 
 
 class _Limit:
-    """What files that inflate more than `INFLATION` times may come to; the command line sets it once."""
+    """The size up to which a file may inflate more than `INFLATION` times; the command line sets it once."""
 
     megabytes = DEFAULT_MEGABYTES
 
@@ -53,7 +53,7 @@ def without_limit(arguments: Sequence[str]) -> list[str]:
     """The arguments of a command less the flag of the limit, which is set.
 
     Raises:
-      UserError: its value is no whole number above 0.
+      UserError: its value is not a whole number above 0.
     """
     rest, given = [], iter(arguments)
     for argument in given:
@@ -63,6 +63,6 @@ def without_limit(arguments: Sequence[str]) -> list[str]:
             continue
         value = value if equals else next(given, "")
         if not (value.isascii() and value.isdecimal() and len(value) < 10):
-            raise UserError(FLAG, shorten(value), "is no whole number", "give millions of bytes")
+            raise UserError(FLAG, shorten(value), "is not a whole number", "give millions of bytes")
         allow_inflated(int(value))
     return rest

@@ -20,9 +20,9 @@ class EvaluateConfig:
     """How estimates are summed up."""
 
     window: Annotated[int, AtLeast(1)] = 500
-    """Estimates at the end of each level that bias and variance are of."""
+    """Estimates at the end of each level from which bias and variance are computed."""
     span: Annotated[int, AtLeast(1)] = 200
-    """Of the moving average in the figures."""
+    """Span of the moving average in the figures, in estimates."""
 
 
 class Stage(NamedTuple):

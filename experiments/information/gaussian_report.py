@@ -11,11 +11,11 @@ from jaxtyping import Float
 from experiments.information.gaussian_measures import EvaluateConfig, Stage, Summary, Toys, measure
 from experiments.session import Findings
 from train.data.correlated_pairs import Toy, analytic_club
-from train.figures import Panel, bands
-from train.figures.staircase import Staircase, staircases
-from train.report import Picture, Section
+from train.report.figures import Panel, bands
+from train.report.figures.staircase import Staircase, staircases
+from train.report.report import Picture, Section
+from train.report.tables import OVER_SEEDS, Cell, Interval, Table
 from train.run_directory import RunDirectory
-from train.tables import OVER_SEEDS, Cell, Interval, Table
 
 TOYS: tuple[Toy, ...] = ("gaussian", "cubic")
 STUDIES = {"club": "CLUB's study", "poole": "the study of Poole et al."}

@@ -36,7 +36,7 @@ def stages_of(
 def train(session: Session[Any], stage: Stage, estimator: Estimator, toys: Toys, limits: TrainConfig) -> None:
     """Trains an estimator, every seed on pairs of its own, which are those of that seed in every stage.
 
-    Bounds with an exponential can diverge, NWJ on cubes does: that is a result, and no end of the run. What has ended
+    Bounds with an exponential can diverge, NWJ on cubes does: that is a result, not an end. What has ended
     is not trained again.
     """
     if session.replays or read_end(session.run, stage) is not None:

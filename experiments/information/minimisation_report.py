@@ -13,11 +13,11 @@ from experiments.run_report import titled
 from experiments.session import Findings
 from train.data import domains
 from train.data.digits import CLASSES, Digits, Images
-from train.figures import Panel, bands, image_grid
-from train.figures.points import Point, points
-from train.report import Picture, Section
+from train.report.figures import Panel, bands, image_grid
+from train.report.figures.points import Point, points
+from train.report.report import Picture, Section
+from train.report.tables import OVER_SEEDS, Cell, Interval, Table
 from train.run_directory import RunDirectory
-from train.tables import OVER_SEEDS, Cell, Interval, Table
 
 PUBLISHED_COURSE = {
     0: 1.5803,

@@ -12,8 +12,8 @@ from experiments.information.estimators import named
 from experiments.timing import machine, timed
 from train.bounds import AtLeast
 from train.data.correlated_pairs import CorrelatedPairs
+from train.report.tables import Table
 from train.steps import mi_estimators, mutual_information
-from train.tables import Table
 
 PUBLISHED_UPDATES = 20_000
 """Of every estimator in the toy studies."""
@@ -24,13 +24,13 @@ class MISpeed:
     """Updates of estimators of mutual information on correlated Gaussians: scanned, and dispatched one by one."""
 
     estimators: tuple[str, ...] = ("all",)
-    """As those of `mi_gaussian`: `club/CLUB`, a study (`club`), or `all`."""
+    """Estimators, named as in `mi_gaussian`: `club/CLUB`, a study (`club`), or `all`."""
     batch_size: Annotated[int, AtLeast(2)] = 64
     """Pairs per update."""
     dim: Annotated[int, AtLeast(1)] = 20
     """Dimensions of x and of y."""
     updates: Annotated[int, AtLeast(1)] = 200
-    """Updates of one timed call."""
+    """Updates per timed call."""
     repeats: Annotated[int, AtLeast(1)] = 5
     """Timed calls of each form; the median counts."""
     club: mi_estimators.CLUBStudy = mi_estimators.CLUBStudy()

@@ -41,15 +41,15 @@ class DataConfig:
     tfds_name: str = "movielens/1m-ratings"
     """tfds: the data set and its configuration."""
     min_rating: float = 4.0
-    """Ratings from here on are positive; the others are left out."""
+    """Ratings of at least this are positive; the others are left out."""
     min_user_items: Annotated[int, AtLeast(2)] = 5
-    """Users with fewer positive items are left out (CDAE's protocol: items with fewer users too, again and again)."""
+    """Users with fewer positive items are left out (CDAE's protocol: items with fewer users too, repeatedly)."""
     held_out_users: Annotated[int, AtLeast(0)] = 0
     """Strong generalisation: users for validation, and as many for testing (0: a tenth of all)."""
     users: Annotated[int, AtLeast(50)] = 3000
-    """simulated: how many."""
+    """simulated: number of users."""
     items: Annotated[int, AtLeast(20)] = 1000
-    """simulated: how many."""
+    """simulated: number of items."""
     population: PopulationName = "broad"
     """simulated: users of broad tastes, or of narrow ones, about whom popularity says little."""
 

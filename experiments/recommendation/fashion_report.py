@@ -19,11 +19,11 @@ from experiments.run_report import titled
 from experiments.session import Findings
 from train.data.fashion import FashionData
 from train.data.fashion_world import NAME as EMBEDDED
-from train.figures import Panel, bands
 from train.metrics.auc import Ties, of_cold_items, per_user
-from train.report import Picture, Section
+from train.report.figures import Panel, bands
+from train.report.report import Picture, Section
+from train.report.tables import Interval, Table
 from train.run_directory import RunDirectory
-from train.tables import Interval, Table
 
 AUC, COLD_AUC = "AUC", "AUC, cold items"
 EDGES = (0, 1, 2, 5, 10, 20, 40, 80)

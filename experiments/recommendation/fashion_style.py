@@ -13,10 +13,10 @@ from train import seeds
 from train.data.fashion import FashionData
 from train.data.fashion_world import hue_circles
 from train.data.source import ProceduralShapes3D
-from train.figures import class_scatter, image_grid
-from train.report import Picture, Section
+from train.report.figures import class_scatter, image_grid
+from train.report.report import Picture, Section
+from train.report.tables import Table
 from train.steps import visual_recommenders as visual
-from train.tables import Table
 
 NEIGHBOURS, SHOWN_QUERIES, SHOWN_NEIGHBOURS = 10, 5, 6
 HUES = ("floor", "wall", "object")

@@ -19,8 +19,8 @@ from train.bounds import AtLeast, NonEmpty
 from train.devices import AXIS, ITEMS, replicated, use_mesh
 from train.errors import UserError
 from train.metrics.ranking import rank_metrics
+from train.report.tables import Cell, Table
 from train.steps import mult_vae
-from train.tables import Cell, Table
 
 
 @dataclass(frozen=True, kw_only=True)

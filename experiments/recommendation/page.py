@@ -25,12 +25,12 @@ from experiments.session import Findings
 from train import seeds
 from train.data.interactions import size
 from train.data.simulated_users import NAME as EMBEDDED
-from train.figures import Panel, bands
-from train.figures.points import Point, points
 from train.metrics.intervals import mean_interval
-from train.report import Picture, Section
+from train.report.figures import Panel, bands
+from train.report.figures.points import Point, points
+from train.report.report import Picture, Section
+from train.report.tables import Table
 from train.run_directory import RunDirectory
-from train.tables import Table
 
 
 def measured(

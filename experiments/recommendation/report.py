@@ -10,11 +10,11 @@ from jaxtyping import Float
 
 from experiments import cli
 from experiments.session import Findings
-from train.figures.points import Point, points
 from train.metrics.intervals import mean_interval
-from train.report import Picture, Section
+from train.report.figures.points import Point, points
+from train.report.report import Picture, Section
+from train.report.tables import Interval, Table
 from train.run_directory import RunDirectory
-from train.tables import Interval, Table
 
 
 @dataclass(frozen=True)

@@ -55,15 +55,15 @@ class DataConfig:
     validation_days: Annotated[float, AtLeast(0)] = 0.0
     """The last days of the training part, on which the number of epochs is chosen (0: as many as for the test)."""
     min_session: Annotated[int, AtLeast(2)] = 2
-    """Sessions of fewer events are dropped."""
+    """Sessions with fewer events are dropped."""
     min_item: Annotated[int, AtLeast(1)] = 5
-    """Items of fewer events are dropped."""
+    """Items with fewer events are dropped."""
     drop_repeats: bool = False
     """Drop events of the same item as the one before (the Yoochoose variant)."""
     sessions: Annotated[int, AtLeast(50)] = 12_000
-    """simulated: how many."""
+    """simulated: number of sessions."""
     items: Annotated[int, AtLeast(20)] = 1_000
-    """simulated: how many."""
+    """simulated: number of items."""
 
 
 class Log(NamedTuple):

@@ -21,8 +21,6 @@ from experiments.recommendation.session_training import (
 from experiments.run_report import titled
 from experiments.session import Findings
 from train.data.sessions import SessionData
-from train.figures.bands import Panel, bands
-from train.figures.loss_curves import Curve, curves
 from train.metrics.session_baselines import (
     Scores,
     baseline_places,
@@ -33,9 +31,11 @@ from train.metrics.session_baselines import (
 )
 from train.metrics.sessions import ranks, session_metrics
 from train.metrics_log import read_metrics
-from train.report import Picture, Section
+from train.report.figures.bands import Panel, bands
+from train.report.figures.loss_curves import Curve, curves
+from train.report.report import Picture, Section
+from train.report.tables import Table
 from train.run_directory import RunDirectory
-from train.tables import Table
 
 PUBLISHED = {
     "GRU4Rec, cross-entropy": Published(

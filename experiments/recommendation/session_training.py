@@ -56,10 +56,10 @@ class EvaluateConfig:
     ties: Ties = "conservative"
     """The rank among equal scores: after all of them, before them, or in the middle."""
     stopping: Literal["validation", "fixed"] = "validation"
-    """Where the number of epochs is from: the best MRR@20 in the last days of the training part, or the loss's own.
-    --train.steps, where given, goes before either."""
+    """Where the number of epochs comes from: the best MRR@20 in the last days of the training part, or the loss's own.
+    --train.steps, where given, takes precedence over either."""
     batch_size: Annotated[int, AtLeast(1)] = 256
-    """Sessions at once."""
+    """Sessions that are scored at once."""
 
 
 @dataclass(frozen=True)
@@ -248,7 +248,7 @@ def task(model: SessionModel, items: int, batch_size: int) -> Task[GRU4RecState]
 
 
 def first_scores(model: SessionModel, state: GRU4RecState) -> Array:
-    """The scores of all items behind the first one."""
+    """The scores of all items to follow the first one."""
     hidden, item = zero_hidden(1, model.network.layers), jnp.zeros(1, jnp.int32)
     reset = jnp.ones(1, bool)
     return gru4rec.advance(state.params, hidden, item, reset, model.network, model.objective)[1]

@@ -15,10 +15,10 @@ from train.data.interactions import UserRows, from_pairs
 from train.errors import UserError
 from train.feed import ORDER
 from train.metrics.recommender_baselines import ease
+from train.report.tables import Table
 from train.seeds import over_seeds, seed_keys, unstack
 from train.shuffle import epoch_index
 from train.steps import mult_vae
-from train.tables import Table
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,14 +18,14 @@ from experiments.run_report import titled
 from experiments.session import Findings
 from train import devices
 from train.data.split import Split
-from train.figures import Curve, curves, distance_scatter, heat_map, image_grid, latent_histograms
 from train.metrics.disentanglement import DESCRIPTIONS, Scores, describe
 from train.metrics_log import read_metrics
-from train.report import Picture, Section
+from train.report.figures import Curve, curves, distance_scatter, heat_map, image_grid, latent_histograms
+from train.report.report import Picture, Section
+from train.report.tables import OVER_SEEDS, Interval, Table
 from train.run_directory import RunDirectory
 from train.seeds import unstack
 from train.source import Source
-from train.tables import OVER_SEEDS, Interval, Table
 
 UNITS = {
     "loss_gw": "image distance",

@@ -19,7 +19,7 @@ from objectives.perceptual import perceptual
 from train.errors import UserError
 from train.steps.gaugan import Perceptual
 from train.steps.gaugan_networks import GauGANConfig
-from train.weight_files import read_weights
+from train.weights.files import read_weights
 
 FeatureNetwork = Literal["efficientnet-lite0", "inception-fid"]
 Features = Callable[[UInt8[np.ndarray, "b h w 3"]], Float[np.ndarray, "b d"]]

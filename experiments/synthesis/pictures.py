@@ -9,11 +9,11 @@ from experiments.synthesis.measures import own_styles
 from experiments.synthesis.synthesiser import Synthesiser
 from train.data.label_colours import colour_labels, palette
 from train.data.layout_parts import Batch
-from train.figures import image_grid
-from train.figures.loss_curves import Curve, curves
 from train.layout import Layout
 from train.metrics_log import read_metrics
-from train.report import Picture
+from train.report.figures import image_grid
+from train.report.figures.loss_curves import Curve, curves
+from train.report.report import Picture
 from train.run_directory import RunDirectory
 
 GRID = 6

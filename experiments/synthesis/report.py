@@ -30,7 +30,7 @@ from experiments.synthesis.tables import (
 from train.data import layout_world
 from train.data.layout_parts import LayoutData
 from train.metrics.segmentation import Unknown, segmentation_scores
-from train.report import Section
+from train.report.report import Section
 from train.run_directory import RunDirectory
 
 SHEET = 8

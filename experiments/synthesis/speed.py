@@ -12,10 +12,10 @@ from experiments.timing import machine, timed
 from jaxmodels.layers.convolution import Form, convolution_form
 from train.bounds import AtLeast
 from train.layout import Layout
+from train.report.tables import Table
 from train.steps import gaugan
 from train.steps.gaugan import GauGANState
 from train.steps.gaugan_networks import GauGANConfig, check, make_modules
-from train.tables import Table
 
 FORMS: dict[str, Form] = {"this library": "platform", "plain lax convolutions": "lax"}
 

@@ -13,7 +13,7 @@ from train.metrics.segmentation import (
     constant_prediction,
     segmentation_scores,
 )
-from train.tables import NO_NUMBER, Interval, Table
+from train.report.tables import NO_NUMBER, Interval, Table
 
 COUNTED = 1000
 """Training pairs whose classes are counted."""

@@ -9,9 +9,9 @@ from experiments.zero_shot.latent_classifier import LatentModel, Outcome, Settin
 from experiments.zero_shot.protocol import EvaluateConfig, SettingOutcome
 from experiments.zero_shot.stages import Stage
 from train.data.zero_shot import ZeroShotData
-from train.figures import Curve, Panel, bands, class_scatter, confusion, curves
 from train.metrics_log import read_metrics
-from train.report import Picture, Section
+from train.report.figures import Curve, Panel, bands, class_scatter, confusion, curves
+from train.report.report import Picture, Section
 from train.run_directory import RunDirectory
 from train.steps.cada_vae import IMAGE
 

@@ -57,7 +57,7 @@ class EvaluateConfig:
     """The classifier on latents, and when it stops."""
 
     settings: Annotated[tuple[Kind, ...], NonEmpty()] = ("gzsl", "zsl")
-    """gzsl, zsl: zero-shot, over all classes or the unseen ones alone; gfsl, fsl: few-shot, likewise."""
+    """gzsl, gfsl: zero- and few-shot, over all classes; zsl, fsl: the same, over the unseen classes alone."""
     shots: Annotated[tuple[Annotated[int, AtLeast(1)], ...], NonEmpty()] = (1, 2, 5, 10)
     """Images of each unseen class that the few-shot settings may use."""
     stopping: Literal["validation", "fixed", "cub", "sun", "awa1", "awa2"] = "validation"

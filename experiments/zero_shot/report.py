@@ -24,9 +24,9 @@ from train.metrics.zero_shot_baselines import (
     ridge_to_attributes,
     supervised_reference,
 )
-from train.report import Section
+from train.report.report import Section
+from train.report.tables import OVER_SEEDS, Cell, Interval, Table
 from train.run_directory import RunDirectory
-from train.tables import OVER_SEEDS, Cell, Interval, Table
 
 PUBLISHED: Mapping[str, tuple[float, float, float]] = {
     "cub": (0.535, 0.516, 0.524),

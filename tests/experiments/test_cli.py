@@ -54,7 +54,7 @@ def test_help_reads_well(capsys):
         parse("--help")
     assert stop.value.code == 0
     text = capsys.readouterr().out
-    assert "--model.latent-dim" in text and "--train.batch-size" in text and "Updates in all" in text
+    assert "--model.latent-dim" in text and "--train.batch-size" in text and "Total number of updates" in text
     assert inflation.HELP in text
 
 
@@ -174,7 +174,7 @@ def test_numbers_of_seeds_that_can_not_be(seeds):
         ("model", "latent_dim", -4, "model.latent_dim in config.json = -4: must be at least 1"),
         ("model", "learning_rate", -1.0, "model.learning_rate in config.json = -1.0: must be above 0"),
         ("train", "batch_size", 0, "train.batch_size in config.json = 0: must be at least 2"),
-        ("train", "steps", "many", "train.steps in config.json = 'many': is no whole number"),
+        ("train", "steps", "many", "train.steps in config.json = 'many': is not a whole number"),
     ],
 )
 def test_a_stored_run_is_checked_like_a_new_one(tmp_path, group, name, value, told):

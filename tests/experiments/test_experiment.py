@@ -21,5 +21,5 @@ def test_offers(name):
 
 def test_a_run_of_an_experiment_that_there_is_not(tmp_path):
     run = create_run("of_tomorrow", {}, tmp_path / "run")
-    with pytest.raises(UserError, match="of_tomorrow: is no experiment of this version"):
+    with pytest.raises(UserError, match="of_tomorrow: is not an experiment of this version"):
         experiment_of(run)

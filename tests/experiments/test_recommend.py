@@ -63,7 +63,7 @@ def test_only_models_of_the_run_can_be_asked(tmp_path, monkeypatch):
     assert recommend.open_recommender(run, "best", None) == (["7"], "last", "b", ["a", "b"])
     assert recommend.open_recommender(run, "best", None, "a") == (["7"], "best", "a", ["a", "b"])
     assert recommend.open_recommender(run, "best", 5, "a").scores == "of the second seed"
-    with pytest.raises(UserError, match=r"^--model = c: is none of this run; choose a, b$"):
+    with pytest.raises(UserError, match=r"^--model = c: is not a model of this run; choose a, b$"):
         recommend.open_recommender(run, "best", None, "c")
     with pytest.raises(UserError, match="--seed = 7"):
         recommend.open_recommender(run, "best", 7)

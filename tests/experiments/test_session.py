@@ -15,7 +15,7 @@ from experiments.session import Findings, Session, command_of, replay
 from train.config import TrainConfig
 from train.data.standard_normal import StandardNormal
 from train.errors import UserError
-from train.report import Section
+from train.report.report import Section
 from train.run_directory import open_run
 from train.task import Task
 

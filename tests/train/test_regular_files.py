@@ -10,7 +10,7 @@ from train.errors import UserError
 from train.json_files import read_json
 from train.npz_files import read_npz
 from train.regular_files import require_regular, why_no_file
-from train.weight_files import read_state_dict
+from train.weights.files import read_state_dict
 
 
 def test_files_folders_and_what_is_absent_are_for_their_readers(tmp_path):
@@ -35,7 +35,7 @@ def test_files_folders_and_what_is_absent_are_for_their_readers(tmp_path):
 )
 def test_no_reader_waits_for_a_pipe(tmp_path, read):
     os.mkfifo(tmp_path / "pipe.npz")
-    with pytest.raises(UserError, match="is no regular file"):
+    with pytest.raises(UserError, match="is not a regular file"):
         read(tmp_path / "pipe.npz")
 
 

@@ -18,7 +18,7 @@ class Hdf5File:
     """An open file; its datasets are checked when they are asked for.
 
     Raises (from its methods):
-      ValueError: a dataset is no array of plain numbers that lie in this file.
+      ValueError: a dataset is not an array of plain numbers that lie in this file.
       TooLargeError: the file inflates beyond the limit.
     """
 
@@ -51,7 +51,7 @@ class Hdf5File:
             raise ValueError(f"{name} has no shape")
         is_reference = h5py.check_ref_dtype(dataset.dtype) is h5py.Reference
         if not is_reference and dataset.dtype.kind not in _KINDS:
-            raise ValueError(f"{name} is of {shorten(dataset.dtype)}, which is no plain number")
+            raise ValueError(f"{name} is of {shorten(dataset.dtype)}, which is not a plain number")
         held, claimed = dataset.id.get_storage_size(), dataset.nbytes
         if claimed and not held:
             raise ValueError(f"{name} is declared as {_shape(dataset)} and was never written")
@@ -70,7 +70,7 @@ def open_hdf5(path: pathlib.Path) -> Iterator[Hdf5File]:
 
     Raises:
       TooLargeError: it inflates beyond the limit.
-      ValueError: it is none, is damaged, or a dataset can't be read; also later.
+      ValueError: it is not such a file, is damaged, or a dataset can't be read; also later.
     """
     try:
         with h5py.File(path) as file:

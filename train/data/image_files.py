@@ -91,7 +91,7 @@ def header_size(file: Encoded) -> tuple[int, int]:
     """Width and height as the header of a file tells them, upright where it tells its orientation too.
 
     Raises:
-      UnreadableError: it is damaged, or no image.
+      UnreadableError: it is damaged, or is not an image.
     """
     return _decode(file, _header_size)
 

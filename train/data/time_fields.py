@@ -41,7 +41,7 @@ def number(text: str) -> float:
     """As files of numbers have it: Python's own form would also take 1_0 and digits of other scripts.
 
     Raises:
-      ValueError: it is none.
+      ValueError: it is neither.
     """
     if "_" in text or not text.isascii():
         raise ValueError("no number")
@@ -64,7 +64,7 @@ def milliseconds_beside_date(text: str) -> float:
     """Milliseconds from an instant of a day that another column has.
 
     Raises:
-      ValueError: it is no number, or so large that it is counted from another start, such as 1970.
+      ValueError: it is not a number, or so large that it is counted from another start, such as 1970.
     """
     value = number(text)
     if not abs(value) <= _TEN_DAYS:

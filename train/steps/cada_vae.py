@@ -98,7 +98,7 @@ def check(config: CADAVAEConfig, flag: str = "--model") -> None:
         if weight.end <= weight.start:
             remedy = f"give at least {weight.start + 1}"
             raise UserError(
-                f"{flag}.{name}.end", weight.end, f"is not behind the start {weight.start}", remedy
+                f"{flag}.{name}.end", weight.end, f"is not after the start {weight.start}", remedy
             )
 
 

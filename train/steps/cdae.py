@@ -45,9 +45,9 @@ class CDAEConfig:
     corruption: Corruption = "mask"
     """Dropping clicks, or adding normal noise to all items."""
     corruption_amount: Annotated[float, AtLeast(0)] = 0.5
-    """Probability of a click to be dropped, or standard deviation of the noise."""
+    """Probability that a click is dropped, or standard deviation of the noise."""
     negatives: Annotated[int, AtLeast(0)] = 5
-    """Sampled items without a click per click; 0: all items, without sampling. If pairwise: per user."""
+    """Items without a click that are sampled for each click, or for each user if the loss is pairwise; 0: all items."""
     l2: Annotated[float, AtLeast(0)] = 0.01
     """Weight lambda of half a sum of squares, by which the mean loss of a user is regularised."""
     l2_form: L2Form = field(default="used-rows", metadata={"before": "all"})

@@ -37,9 +37,9 @@ class AdaptationConfig:
     convolutions: Annotated[int, AtLeast(1)] = 3
     """Convolutions of a block."""
     dropout: Annotated[float, Within(0, 1, "[)")] = 0.5
-    """Share of what is dropped between blocks."""
+    """Dropout rate between blocks."""
     noise: Annotated[float, AtLeast(0)] = 1.0
-    """Standard deviation of the noise that is added there."""
+    """Standard deviation of the noise that is added between blocks."""
     domain_hidden: Annotated[int, AtLeast(1)] = 128
     """Hidden units of the classifier of domains."""
     weight: Annotated[float, AtLeast(0)] = 0.1
@@ -48,11 +48,11 @@ class AdaptationConfig:
     """What q learns: the official code leaves the log-variance out of the log-likelihood, which then goes to the
     edge of its range; `gaussian` is the paper's."""
     learning_rate: Annotated[float, Positive()] = 1e-3
-    """Of Adam, for every network."""
+    """Learning rate of Adam, for every network."""
     steps: Annotated[int, AtLeast(1)] = 15_000
-    """Updates."""
+    """Number of updates."""
     batch_size: Annotated[int, AtLeast(2)] = 64
-    """Images of either domain in an update."""
+    """Images of each domain per update."""
 
 
 AdaptationState = State

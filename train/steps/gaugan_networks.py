@@ -37,15 +37,15 @@ class GauGANConfig:
     upsampling: Upsampling = "normal"
     """5, 6 or 7 doublings of the size (normal, more, most)."""
     norm: SPADENorm = "syncbatch"
-    """Normalisation inside SPADE; `batch` and `syncbatch` are one, over the global batch."""
+    """Normalisation inside SPADE; `batch` and `syncbatch` are the same, over the global batch."""
     kernel: Annotated[int, ODD] = 3
-    """Kernel size of SPADE's convolutions, odd."""
+    """Size of the kernels of SPADE's convolutions, odd."""
     hidden: Annotated[int, AtLeast(1)] = 128
     """Channels between the layout and SPADE's gamma and beta."""
     spectral: bool = True
     """Spectral norm in the generator."""
     attention_scales: Annotated[int, Within(1, 5)] = 1
-    """Earlier scales that DAGAN's channel attention sees: 1 in the code; more as the paper draws it."""
+    """Earlier scales that DAGAN's channel attention sees: 1 in the official code; several in the paper's figure."""
     attention_kernel: Literal[3, 7] = 3
     """Kernel of DAGAN's spatial attention."""
     vae: bool = False
@@ -57,7 +57,7 @@ class GauGANConfig:
     encoder_norm: ImageNorm = "instance"
     """Normalisation in the encoder; the official `instance` takes the mean colours out."""
     encoder_spectral: bool = True
-    """Spectral norm there."""
+    """Spectral norm in the encoder."""
     discriminator_width: Annotated[int, AtLeast(1)] = 64
     """Channels of the discriminator's first stage (ndf)."""
     discriminators: Annotated[int, AtLeast(1)] = 2
@@ -78,7 +78,7 @@ class GauGANConfig:
     """File with ImageNet weights of VGG19 (.npz, .safetensors, .pth); without one there is no perceptual loss."""
     coef_kl: Annotated[float, AtLeast(0)] = 0.05
     """Weight of the KL term of the styles, which is summed over the whole batch. The official runs sum over the part of
-    the batch on one of their eight GPUs: with their batch on one mesh, an eighth of it is the same weight."""
+    the batch on one of their eight GPUs: with their batch on one mesh, an eighth of it is equivalent."""
     r1: Annotated[float, AtLeast(0)] = 0.0
     """Weight of the R1 penalty, at real images."""
     gradient_penalty: Annotated[float, AtLeast(0)] = 0.0
@@ -88,16 +88,16 @@ class GauGANConfig:
     ttur: bool = True
     """Two time scales with Adam's betas (0, 0.9); else (0.5, 0.999) and one rate."""
     discriminator_steps: Annotated[int, AtLeast(1)] = 1
-    """The generator learns in every so-manieth update; its losses are logged in all of them, at the cost of a forward
-    pass, and its gradient norm as 0 where it rests."""
+    """Updates of the discriminator for each of the generator, n: the generator learns in every n-th update. Its losses
+    are logged in all, at the cost of a forward pass, and its gradient norm as 0 where it does not learn."""
     epochs: Annotated[int, AtLeast(0)] = 50
     """Epochs at the full learning rate."""
     decay_epochs: Annotated[int, AtLeast(0)] = 0
-    """Epochs after those in which it falls to 0."""
+    """Further epochs, in which the learning rate falls to 0."""
     init: ImageInit = "xavier"
     """Initialisation of kernels."""
     gain: Annotated[float, Positive()] = 0.02
-    """Its gain, or standard deviation; also the standard deviation, around 1, of the scales of batch norm."""
+    """Gain or standard deviation of the initialisation; also the deviation, around 1, of the scales of batch norm."""
     augment: tuple[Augmentation, ...] = ()
     """Differentiable augmentation of what the discriminator sees, for small sets."""
     remat: bool = False
@@ -222,4 +222,4 @@ def _check_pix2pixhd(config: GauGANConfig, layout: Layout) -> None:
         raise UserError("--model.vae", True, "pix2pixHD has no style", "take the generator spade or dagan")
     if layout.height % 16 or layout.width % 16 or min(layout.height, layout.width) < 32:
         size = f"{layout.height} x {layout.width}"
-        raise UserError("--data.crop-size", size, "is no multiple of 16 from 32 on", "change the size")
+        raise UserError("--data.crop-size", size, "is not a multiple of 16 of at least 32", "change the size")

@@ -64,7 +64,7 @@ class RankingConfig:
     reduction: Reduction = "coded"
     """bpr, top1: over the columns as in the official code, or the mean over negatives of the papers."""
     activation: Annotated[str, ACTIVATION] = "linear"
-    """Of the scores: linear, relu, tanh, leaky-A, elu-A, selu-L-A. With cross-entropy the softmax follows."""
+    """Activation of scores: linear, relu, tanh, leaky-A, elu-A, selu-L-A. With cross-entropy the softmax follows."""
     score_regularisation: Annotated[float, AtLeast(0)] = 0.0
     """bpr-max: weight of the squared scores of the negatives (bpreg)."""
     label_smoothing: Annotated[float, Within(0, 1, "[)")] = 0.0
@@ -74,15 +74,15 @@ class RankingConfig:
     samples: Annotated[int, AtLeast(0)] = 2048
     """Additional negatives of each update."""
     sample_alpha: Annotated[float, AtLeast(0)] = 0.75
-    """They are drawn by the training support to this power: 0 uniformly, 1 by popularity."""
+    """They are drawn by the training support to this power: 0 is uniform, 1 by popularity."""
     dropout_embed: Annotated[float, Within(0, 1, "[)")] = 0.1
     """Share of the input embedding that is dropped."""
     dropout_hidden: Annotated[float, Within(0, 1, "[)")] = 0.0
-    """Share of every state that is dropped, also from what is carried to the next step."""
+    """Share of every state that is dropped, in what is carried to the next step as well."""
     learning_rate: Annotated[float, Positive()] = 0.1
-    """Of Adagrad."""
+    """Learning rate of Adagrad."""
     momentum: Annotated[float, Within(0, 1, "[)")] = 0.0
-    """Of its steps."""
+    """Momentum of Adagrad."""
     epochs: Annotated[int, AtLeast(1)] = 10
     """Passes over the training sessions, or the most that validation may choose."""
 

@@ -57,16 +57,16 @@ class BottleneckConfig:
     scale: Literal["official", "paper"] = "official"
     """CLUB estimates as the official code computes them, without the half of the log-density: twice the paper's."""
     learning_rate: Annotated[float, Positive()] = 1e-4
-    """Of Adam."""
+    """Learning rate of Adam."""
     decay: Annotated[float, Positive()] = 0.99
-    """Factor of the learning rate every `decay_epochs`."""
+    """Factor that multiplies the learning rate every `decay_epochs`."""
     decay_epochs: Annotated[float, Positive()] = 2.0
     """Epochs between two decays. As in the official code an update of q counts as well, so that with a learned q
     they come twice as often."""
     epochs: Annotated[int, AtLeast(1)] = 200
-    """Passes through the training images."""
+    """Passes over the training images."""
     batch_size: Annotated[int, AtLeast(2)] = 200
-    """Images of an update."""
+    """Images per update."""
 
 
 class BottleneckState(flax.struct.PyTreeNode):

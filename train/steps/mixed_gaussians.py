@@ -35,15 +35,15 @@ class MixingConfig:
     dim: Annotated[int, AtLeast(1)] = 2
     """Dimensions of x and of y."""
     angle: Annotated[float, Within(0, math.pi / 4, "[)")] = 0.55
-    """Where the angles begin: 1.58 nats in two dimensions."""
+    """Initial value of the angles: 1.58 nats in two dimensions."""
     hidden_size: Annotated[int, AtLeast(2)] = 5
     """Hidden units; the mean and the log-variance of q(y|x) have half as many each, rounded down."""
     learning_rate: Annotated[float, Positive()] = 1e-4
-    """Of Adam, for the angles and for q."""
+    """Learning rate of Adam, for the angles and for q."""
     q_steps: Annotated[int, AtLeast(1)] = 5
-    """Updates of q after each of the angles, on fresh pairs."""
+    """Updates of q after each update of the angles, on fresh pairs."""
     batch_size: Annotated[int, AtLeast(2)] = 100
-    """Pairs of every update."""
+    """Pairs per update."""
     steps: Annotated[int, AtLeast(1)] = 5000
     """Updates of the angles."""
 

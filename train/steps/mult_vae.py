@@ -47,8 +47,8 @@ class MultVAEConfig:
     """Largest weight of the KL term; below 1 the VAE is partially regularised (PR)."""
     anneal_steps: Annotated[int, AtLeast(0)] = 200_000
     """Updates in which beta would rise linearly from 0 to 1; it stops at its largest value. 0: so many that it gets
-    there after 85 % of all updates, as it does in the published run; `anneal_steps` says how many. 1: no annealing
-    but in the first update."""
+    there after 85 % of all updates, as it does in the published run; `anneal_steps` says how many. 1: annealing
+    in the first update only."""
     l2: Annotated[float, AtLeast(0)] = 0.0
     """Weight of the sum of squares of all weight matrices. It is a term of the loss, not decoupled weight decay."""
     learning_rate: Annotated[float, Positive()] = 1e-3

@@ -33,13 +33,13 @@ class SegmenterConfig:
     patch: Annotated[int, AtLeast(1)] = 2
     """Side of the squares of pixels that are one position of the top level; 1 is the published U-Net."""
     learning_rate: Annotated[float, Positive()] = 1e-2
-    """Of Adam, at the start."""
+    """Initial learning rate of Adam."""
     schedule: Literal["cosine", "constant"] = "cosine"
-    """How the learning rate goes on: down to 0 along a cosine until `steps`, or not at all."""
+    """Schedule of the learning rate: down to 0 along a cosine until `steps`, or constant."""
     steps: Annotated[int, AtLeast(1)] = 1000
-    """Updates."""
+    """Number of updates."""
     batch_size: Annotated[int, AtLeast(1)] = 8
-    """Images of an update."""
+    """Images per update."""
     flip: bool = True
     """Mirror every image, with its layout, with probability 1/2."""
     class_weights: tuple[Annotated[float, AtLeast(0)], ...] = ()

@@ -19,7 +19,7 @@ class ELBOConfig(AutoencoderConfig):
     """Settings of how the weight of the KL term rises to its final value beta."""
 
     beta_schedule: BetaSchedule = "constant"
-    """How beta gets there."""
+    """Schedule of beta."""
     beta_steps: Annotated[int, AtLeast(1)] = 10_000
     """Length of the schedule in updates."""
 

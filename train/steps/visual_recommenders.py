@@ -35,7 +35,7 @@ class VisualConfig:
     factors: Annotated[int, AtLeast(1)] = 20
     """Dimensions of a user's vector, the same in all models."""
     visual_factors: Annotated[int, AtLeast(1)] = 10
-    """VBPR: how many of them meet the image; the others are free factors."""
+    """VBPR: how many of those are for the image; the others are free factors."""
     l2_factors: Annotated[float, AtLeast(0)] = 0.01
     """Penalty of the rows of users, items and categories."""
     l2_biases: Annotated[float, AtLeast(0)] = 0.001
@@ -43,7 +43,7 @@ class VisualConfig:
     l2_visual: Annotated[float, AtLeast(0)] = 0.0
     """Penalty of what multiplies the features: E and beta'."""
     optimiser: Literal["adam", "sgd"] = "adam"
-    """SGD is the papers'; Adam needs no schedule."""
+    """The papers use SGD; Adam needs no schedule."""
     learning_rate: Annotated[float, Positive()] = 0.01
     """Learning rate."""
     reduction: Literal["mean", "sum"] = "mean"

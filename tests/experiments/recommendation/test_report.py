@@ -14,9 +14,9 @@ from experiments.recommendation.report import (
     published_table,
 )
 from train.metrics.intervals import mean_interval
-from train.report import Section
+from train.report.report import Section
+from train.report.tables import Interval
 from train.run_directory import create_run
-from train.tables import Interval
 
 NAN = np.nan
 MODELS = (

@@ -12,7 +12,7 @@ from PIL import Image
 
 from jaxmodels.features.efficientnet_lite import Block, EfficientNetLite
 from jaxmodels.torch_import.efficientnet_lite import import_state_dict
-from train.weight_files import read_state_dict
+from train.weights.files import read_state_dict
 
 PHOTOS = {100007: 296, 157032: 122, 100075: 294, 134008: 293, 56028: 863}
 """Photos of BSDS500, looked at, and their ImageNet classes: ice bear, lobster, brown bear, cheetah, totem pole."""

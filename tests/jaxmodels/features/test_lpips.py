@@ -13,7 +13,7 @@ from PIL import Image
 from jaxmodels.features.alexnet import AlexNet
 from jaxmodels.features.lpips import LPIPS, unit
 from jaxmodels.torch_import.lpips import import_state_dicts
-from train.weight_files import read_state_dict
+from train.weights.files import read_state_dict
 
 A, B = (jax.random.uniform(jax.random.key(i), (2, 32, 32, 3), minval=-1) for i in (0, 1))
 NETWORK = LPIPS("alexnet")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxmodels.torch_import.alexnet import import_state_dict
-from train.weight_files import read_state_dict
+from train.weights.files import read_state_dict
 
 SHAPES = {
     0: (64, 3, 11, 11),

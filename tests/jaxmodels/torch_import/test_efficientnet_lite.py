@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jaxmodels.torch_import.efficientnet_lite import import_state_dict
-from train.weight_files import read_state_dict
+from train.weights.files import read_state_dict
 
 
 def test_every_array_of_the_published_file(shared):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxmodels.torch_import.lpips import import_state_dicts
-from train.weight_files import read_state_dict
+from train.weights.files import read_state_dict
 
 WIDTHS = {"alexnet": (64, 192, 384, 256, 256), "vgg16": (64, 128, 256, 512, 512)}
 FILES = {"alexnet": "alex", "vgg16": "vgg"}

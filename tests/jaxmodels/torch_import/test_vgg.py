@@ -5,7 +5,7 @@ import pytest
 
 from jaxmodels.features.vgg import VGG16_LPIPS, VGG19_PERCEPTUAL
 from jaxmodels.torch_import.vgg import import_state_dict, indices
-from train.weight_files import read_state_dict
+from train.weights.files import read_state_dict
 
 VGG16 = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 VGG19 = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)

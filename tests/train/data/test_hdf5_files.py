@@ -81,10 +81,10 @@ REFUSED = {
     ),
     "virtual": (virtual, "x lies in other files"),
     "no shape": (lambda file: file.create_dataset("x", data=h5py.Empty("f4")), "x has no shape"),
-    "texts": (lambda file: file.create_dataset("x", data=["a", "b"]), "x is of object, which is no plain"),
+    "texts": (lambda file: file.create_dataset("x", data=["a", "b"]), "x is of object, which is not a plain"),
     "records": (
         lambda file: file.create_dataset("x", data=np.zeros(3, [("a", "f4")])),
-        "which is no plain number",
+        "which is not a plain number",
     ),
 }
 

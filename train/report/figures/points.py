@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 
-from train.figures.canvas import BLUE, INK, PAGE_INCHES, chart, panels, value_limits
+from train.report.figures.canvas import BLUE, INK, PAGE_INCHES, chart, panels, value_limits
 
 LETTER = 0.085  # inches: a letter of a name
 

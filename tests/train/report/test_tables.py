@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from train.tables import OVER_SEEDS, Interval, Table, cell_text, to_markdown, to_text
+from train.report.tables import OVER_SEEDS, Interval, Table, cell_text, to_markdown, to_text
 
 
 def test_interval_of_two_values_in_closed_form():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from train.figures import distance_scatter, heat_map, latent_histograms
-from train.figures.canvas import BLUE, ORANGE
+from train.report.figures import distance_scatter, heat_map, latent_histograms
+from train.report.figures.canvas import BLUE, ORANGE
 
 
 def pixels_of(path):

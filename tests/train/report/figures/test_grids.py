@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from train.figures import image_grid
-from train.figures.grids import GUTTER, TEXT
+from train.report.figures import image_grid
+from train.report.figures.grids import GUTTER, TEXT
 
 
 def read(path):

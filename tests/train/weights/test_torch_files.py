@@ -14,7 +14,7 @@ import pytest
 from tests.train.torch_archives import Storage, Tensor, pickled, save, save_legacy, stand_in_modules
 from train import inflation
 from train.inflation import TooLargeError
-from train.torch_files import read_torch
+from train.weights.torch_files import read_torch
 
 RNG = np.random.default_rng(0)
 ARRAYS = {

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from train.figures.points import Point, points
+from train.report.figures.points import Point, points
 
 
 def test_panels_of_models(tmp_path):

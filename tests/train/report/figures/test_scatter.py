@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from train.figures import class_scatter
+from train.report.figures import class_scatter
 
 
 def test_both_panels_show_their_points(tmp_path):

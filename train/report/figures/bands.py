@@ -10,8 +10,8 @@ from jaxtyping import Float, Num
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from train.figures.canvas import BLUE, GREY, INK, ORANGE, PAGE_INCHES, chart, panels, value_limits
 from train.metrics.intervals import mean_interval
+from train.report.figures.canvas import BLUE, GREY, INK, ORANGE, PAGE_INCHES, chart, panels, value_limits
 
 GREEN, PURPLE = "#009e73", "#cc79a7"
 COLOURS = (BLUE, ORANGE, INK, GREEN, PURPLE, GREY)

@@ -12,7 +12,17 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.ticker import FuncFormatter
 
-from train.figures.canvas import BLUE, GREY, INK, ORANGE, PAGE_INCHES, PAPER_TO_BLUE, chart, compact, panels
+from train.report.figures.canvas import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    PAGE_INCHES,
+    PAPER_TO_BLUE,
+    chart,
+    compact,
+    panels,
+)
 
 SMALLEST_CELL = 0.42  # inches: a narrower cell of a heat map can't hold a number
 LETTER = 0.076  # inches: a letter of a heat map's names

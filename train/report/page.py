@@ -9,7 +9,7 @@ import string
 import struct
 
 from train.errors import UserError
-from train.tables import ONE_SEED, UNPUBLISHED, Table
+from train.report.tables import ONE_SEED, UNPUBLISHED, Table
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 ASIDE = re.compile(

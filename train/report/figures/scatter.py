@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from matplotlib import colormaps
 
-from train.figures.canvas import INK, PAGE_INCHES, chart, panels
+from train.report.figures.canvas import INK, PAGE_INCHES, chart, panels
 
 Points = tuple[Float[np.ndarray, "n 2"], Int[np.ndarray, " n"], str]
 

@@ -11,8 +11,8 @@ from jaxtyping import Float, Num
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from train.figures.canvas import BLUE, INK, ORANGE, PAGE_INCHES, chart, compact, panels
-from train.figures.loss_curves import RAW_POINTS
+from train.report.figures.canvas import BLUE, INK, ORANGE, PAGE_INCHES, chart, compact, panels
+from train.report.figures.loss_curves import RAW_POINTS
 
 
 @dataclasses.dataclass(frozen=True)

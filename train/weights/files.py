@@ -16,7 +16,7 @@ from train.errors import UserError, first_line, shorten
 from train.inflation import TooLargeError
 from train.npz_files import read_npz
 from train.regular_files import why_no_file
-from train.torch_files import read_torch
+from train.weights.torch_files import read_torch
 
 _DTYPES = {
     "F64": np.float64,
@@ -167,5 +167,5 @@ _READERS = {
     ".pt": (read_torch, _SAVE_AGAIN),
 }
 ENDINGS = tuple(_READERS)
-"""Of the files that `read_state_dict` reads."""
+"""The endings of files that `read_state_dict` reads."""
 _WRITERS = {".npz": _npz, ".safetensors": safetensors.numpy.save}

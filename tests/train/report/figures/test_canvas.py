@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from train.figures.canvas import ORANGE, chart, compact, panels, value_limits
+from train.report.figures.canvas import ORANGE, chart, compact, panels, value_limits
 
 FREE = (-math.inf, math.inf)
 

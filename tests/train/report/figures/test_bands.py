@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from train.figures import Panel, bands
-from train.figures.canvas import BLUE, ORANGE
+from train.report.figures import Panel, bands
+from train.report.figures.canvas import BLUE, ORANGE
 
 
 def count(path, colour):

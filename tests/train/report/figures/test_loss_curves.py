@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from train.figures import Curve, curves
-from train.figures.loss_curves import running_mean
+from train.report.figures import Curve, curves
+from train.report.figures.loss_curves import running_mean
 
 
 def draw(path, series):

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from train.errors import UserError
-from train.report import Picture, Report, Section, departures, flatten, write_report
-from train.tables import Interval, Table
+from train.report.report import Picture, Report, Section, departures, flatten, write_report
+from train.report.tables import Interval, Table
 
 HOSTILE = "<script>alert('x')</script> & \"quotes\" $title ${head}"
 VOID = {"meta", "img", "br"}

@@ -9,7 +9,7 @@ import pytest
 
 from tests.train.torch_archives import Tensor, save, stand_in_modules
 from train.errors import UserError
-from train.weight_files import read_state_dict, read_weights, write_state_dict
+from train.weights.files import read_state_dict, read_weights, write_state_dict
 
 RNG = np.random.default_rng(0)
 ARRAYS = {

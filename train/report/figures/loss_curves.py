@@ -12,7 +12,7 @@ from jaxtyping import Float, Num
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from train.figures.canvas import BLUE, GREY, ORANGE, PAGE_INCHES, chart, compact, panels, value_limits
+from train.report.figures.canvas import BLUE, GREY, ORANGE, PAGE_INCHES, chart, compact, panels, value_limits
 
 RAW_POINTS = 600  # drawn per curve: more only blackens the panel
 UNIT_CHARACTERS = 24  # of one line along the value axis of a panel

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from train.figures.canvas import BLUE, INK, ORANGE
-from train.figures.staircase import Staircase, moving_average, staircases
+from train.report.figures.canvas import BLUE, INK, ORANGE
+from train.report.figures.staircase import Staircase, moving_average, staircases
 
 
 def count(path, colour):

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.colors import PowerNorm
 
-from train.figures.canvas import INK, ORANGE, PAGE_INCHES, PAPER_TO_BLUE, chart
+from train.report.figures.canvas import INK, ORANGE, PAGE_INCHES, PAPER_TO_BLUE, chart
 
 MOST_NAMES = 60
 """More classes than this are too narrow for their names."""

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from train.atomic import write_atomically
-from train.report_page import facts_html, figure_html, page_html, paragraphs_html, section_html, table_html
-from train.tables import NO_NUMBER, Table
+from train.report.page import facts_html, figure_html, page_html, paragraphs_html, section_html, table_html
+from train.report.tables import NO_NUMBER, Table
 
 Settings: TypeAlias = Mapping[str, object]
 """Settings of a run, by name, nested to any depth, as JSON holds them."""

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tests.train.figures.test_bands import count
-from train.figures import confusion
-from train.figures.canvas import ORANGE
+from tests.train.report.figures.test_bands import count
+from train.report.figures import confusion
+from train.report.figures.canvas import ORANGE
 
 
 def ticks_of(monkeypatch):

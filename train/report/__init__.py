@@ -1,0 +1,1 @@
+"""The report of a run: the page, its tables and its figures."""

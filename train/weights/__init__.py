@@ -1,0 +1,1 @@
+"""Files of weights: arrays by name, read without running code of the file, and written."""
