@@ -20,11 +20,9 @@ from experiments import cli
 from experiments.experiment import About, Experiment, System
 from experiments.run_report import titled
 from experiments.session import Session, command_of
-from experiments.weight_names import published
 from experiments.zero_shot import protocol, stages
 from experiments.zero_shot.protocol import DataConfig, EvaluateConfig
 from experiments.zero_shot.report import findings, in_words
-from jaxmodels.torch_import.cada_vae import PREFIXES, export_state_dict, import_state_dict
 from train import config as train_config
 from train.config import TrainConfig
 from train.data.zero_shot import ZeroShotData
@@ -100,8 +98,6 @@ def vaes(config: Config, data: ZeroShotData, stage: str = "") -> System[cada_vae
     epoch = -(-len(data.trainval) // config.train.batch_size)
     sizes = {IMAGE: data.features.shape[1], **{name: a.shape[1] for name, a in data.attributes.items()}}
     shared = {"config": config.model, "sizes": sizes}
-    # Further kinds of attributes, of which the official code has none, go by their own names.
-    prefixes = {**{kind: kind for kind in config.data.attributes}, **PREFIXES}
     return System(
         name="cada-vae",
         title="CADA-VAE",
@@ -113,9 +109,7 @@ def vaes(config: Config, data: ZeroShotData, stage: str = "") -> System[cada_vae
         config=config,
         limits=replace(config.train, steps=config.train.steps or config.model.epochs * epoch),
         stage=stage,
-        names=published(
-            partial(export_state_dict, prefixes=prefixes), partial(import_state_dict, prefixes=prefixes)
-        ),
+        names=stages.official_names(config.data.attributes),
     )
 
 

@@ -1,7 +1,8 @@
 """The trainings of a zero-shot run: of the task, and of its validation task where that chooses."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,9 @@ from jaxtyping import Array, Int
 from experiments import cli
 from experiments.experiment import System
 from experiments.session import Session
+from experiments.weight_names import Names, published
 from experiments.zero_shot.latent_classifier import LatentModel
+from jaxmodels.torch_import.cada_vae import PREFIXES, export_state_dict, import_state_dict
 from train import devices
 from train.data.zero_shot import ZeroShotData, scale, validation_task
 from train.errors import UserError
@@ -88,3 +91,11 @@ def train(
     state = devices.on_one_device(trained.state("last"))
     vae = LatentModel(config, state.params, state.key)
     return Stage(vae, data, done=int(state.step[0]), wanted=limits.steps)
+
+
+def official_names(kinds: Sequence[str]) -> Names:
+    """Of the weights, given the kinds of attributes: further ones than the official code has go by their own names."""
+    prefixes = {**{kind: kind for kind in kinds}, **PREFIXES}
+    return published(
+        partial(export_state_dict, prefixes=prefixes), partial(import_state_dict, prefixes=prefixes)
+    )
