@@ -24,11 +24,13 @@ from experiments.stored_models import Names, Stored
 from train import item_shards, seeds
 from train.data.interactions import size
 from train.errors import UserError
+from train.host_state import json_crc32
 from train.json_records import read_record
 from train.run_directory import RunDirectory, write_json
 from train.stored_state import Which, load_state
 
 CATALOGUE = "catalogue.json"
+CHECKSUM = "crc32"
 MOST_DEVICES = 2**16
 """Over which items may have been divided, each device having at most one column that is none."""
 
@@ -84,7 +86,12 @@ def write_catalogue(run: RunDirectory, data: Data, mesh: Mesh) -> None:
             "users": size(data.split.train)[0],
             "width": items_width(len(data.item_ids), mesh),
         }
-        write_json(run.path / CATALOGUE, content)
+        keep_catalogue(run, content)
+
+
+def keep_catalogue(run: RunDirectory, content: Mapping[str, Any]) -> None:
+    """Writes it with its checksum: with other items, or the same in another order, a model would say nonsense."""
+    write_json(run.path / CATALOGUE, {**content, CHECKSUM: json_crc32(content)})
 
 
 def read_catalogue(run: RunDirectory) -> Catalogue:
@@ -99,7 +106,11 @@ def read_catalogue(run: RunDirectory) -> Catalogue:
     width = (
         record.whole("width", len(items), len(items) + MOST_DEVICES) if "width" in record.content else None
     )
-    return Catalogue(items, record.whole("users", 1), len(items) if width is None else width)
+    users = record.whole("users", 1)
+    content = {name: value for name, value in record.content.items() if name != CHECKSUM}
+    if record.content.get(CHECKSUM, json_crc32(content)) != json_crc32(content):
+        raise record.error("was altered since the run wrote it")
+    return Catalogue(items, users, len(items) if width is None else width)
 
 
 def load(

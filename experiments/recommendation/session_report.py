@@ -41,7 +41,7 @@ from train.metrics.session_baselines import (
 from train.metrics.sessions import ranks, session_metrics
 from train.metrics_log import read_metrics
 from train.report import Picture, Section, Settings
-from train.run_directory import RunDirectory, write_json
+from train.run_directory import RunDirectory
 from train.tables import Table
 
 NAMES = {
@@ -86,7 +86,7 @@ def write_catalogue(run: RunDirectory, data: SessionData) -> None:
     """Keeps the items' identifiers in the run, for serving."""
     if jax.process_index() == 0:
         content = {"items": [str(name) for name in data.item_ids], "users": len(data.train)}
-        write_json(run.path / serving.CATALOGUE, content)
+        serving.keep_catalogue(run, content)
 
 
 def write_everything(run: RunDirectory, log: Log, trained: Sequence[Trained], about: About) -> None:
