@@ -20,7 +20,7 @@ from typing import get_args
 from experiments import cli
 from experiments.experiment import About, Experiment
 from experiments.recommendation import session_data, session_training
-from experiments.recommendation.serving import CATALOGUE, read_catalogue
+from experiments.recommendation.serving import CATALOGUE, read_catalogue, sealed
 from experiments.recommendation.session_data import DataConfig, check_data
 from experiments.recommendation.session_report import findings
 from experiments.recommendation.session_training import EvaluateConfig, LossName, SessionModel, SessionSystem
@@ -127,7 +127,7 @@ def flow(session: Session[Config], config: Config) -> None:
     part = session_training.choosing_part(log, config.data, config.evaluate, config.train)
     session.begin()
     items, days = [str(name) for name in data.item_ids], session_data.validation_days(config.data)
-    session.keep(CATALOGUE, {"items": items, "users": len(data.train)})
+    session.keep(CATALOGUE, sealed({"items": items, "users": len(data.train)}))
     models = systems_of(config, items).values()
     trained = [session_training.train(session, model, data, part, days) for model in models]
     real = config.preset == "paper" and config.data.source != "simulated"

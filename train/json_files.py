@@ -12,12 +12,23 @@ def parse_json(text: str | bytes) -> Any:
     """The value of a JSON text.
 
     Raises:
-      ValueError: it is not JSON, or nested or long beyond what Python's parser takes.
+      ValueError: it is not JSON, nested or long beyond what Python's parser takes, or an object has a key twice.
     """
     try:
-        return json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text)
+        decoded = text.decode("utf-8-sig") if isinstance(text, bytes) else text
+        return json.loads(decoded, object_pairs_hook=_object)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of two values of one key the parser would keep the last without a word."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"an object has the key {key[:40]!r} twice")
+        found[key] = value
+    return found
 
 
 def read_json(path: Path, field: str, remedy: str) -> Any:

@@ -14,11 +14,13 @@ from experiments.session import Session
 from experiments.weight_names import Names
 from train import devices, item_shards
 from train.data.interactions import size
+from train.host_state import json_crc32
 from train.json_records import read_record
 from train.run_directory import RunDirectory
 from train.stored_state import Which
 
 CATALOGUE = "catalogue.json"
+CHECKSUM = "crc32"
 MOST_DEVICES = 2**16
 """Over which items may have been divided, with at most one column of padding per device."""
 
@@ -89,8 +91,13 @@ def catalogue_of(session: Session[Any], data: Data) -> Catalogue:
         return read_catalogue(session.run)
     items, parts = list(data.item_ids), dict(session.mesh.shape).get(devices.ITEMS, 1)
     found = Catalogue(items, size(data.split.train)[0], item_shards.padded(len(items), parts))
-    session.keep(CATALOGUE, {"items": items, "users": found.users, "width": found.width})
+    session.keep(CATALOGUE, sealed({"items": items, "users": found.users, "width": found.width}))
     return found
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """With its checksum: with other items, or the same in another order, a model would say nonsense."""
+    return {**content, CHECKSUM: json_crc32(content)}
 
 
 def read_catalogue(run: RunDirectory) -> Catalogue:
@@ -105,7 +112,11 @@ def read_catalogue(run: RunDirectory) -> Catalogue:
     width = (
         record.whole("width", len(items), len(items) + MOST_DEVICES) if "width" in record.content else None
     )
-    return Catalogue(items, record.whole("users", 1), len(items) if width is None else width)
+    users = record.whole("users", 1)
+    content = {name: value for name, value in record.content.items() if name != CHECKSUM}
+    if record.content.get(CHECKSUM, json_crc32(content)) != json_crc32(content):
+        raise record.error("was altered since the run wrote it")
+    return Catalogue(items, users, len(items) if width is None else width)
 
 
 def without_padding(names: Names, catalogue: Catalogue) -> Names:

@@ -131,7 +131,8 @@ def check_evaluation(config: EvaluateConfig, data: LayoutData) -> None:
         )
         raise UserError("--evaluate.segmenter.widths", config.segmenter.widths, problem, "give fewer levels")
     if len(data.test) < 2:
-        raise UserError("--data.test-share", len(data.test), "leaves fewer than two test pairs", "give more")
+        remedy = "give more pairs, a larger --data.test-share, or a test set of its own"
+        raise UserError("the test part", f"{len(data.test)} pairs", "two are needed to measure", remedy)
 
 
 def open_networks(config: EvaluateConfig) -> None:

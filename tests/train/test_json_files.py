@@ -11,7 +11,16 @@ def test_reads_a_file_with_and_without_a_byte_order_mark(tmp_path, prefix):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[" * 100_000, b"\xff\xfe", b"7" * 5000, b"[" * 100_000 + b"]" * 100_000]
+    "content",
+    [
+        b"",
+        b"{",
+        b"[" * 100_000,
+        b"\xff\xfe",
+        b"7" * 5000,
+        b"[" * 100_000 + b"]" * 100_000,
+        b'[{"a": 1, "a": 1}]',
+    ],
 )
 def test_what_is_no_json_is_one_error(tmp_path, content):
     (tmp_path / "a.json").write_bytes(content)

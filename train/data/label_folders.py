@@ -96,6 +96,9 @@ def list_folders(
     if instances is not None:
         folders.append((f"{flags}instances", instances, pairing.instance_suffix))
     listed = [_list(flag, folder, suffix, pairing) for flag, folder, suffix in folders]
+    for flag, folder, suffix in folders[1:]:
+        if suffix == pairing.label_suffix and folder.expanduser().samefile(labels.expanduser()):
+            raise UserError(flag, folder, "is the folder of the label maps, too", "name another one")
     for (flag, folder, _), files in zip(folders[1:], listed[1:], strict=True):
         _check_partners(flags, labels, listed[0], flag, folder, files, pairing)
     return FolderTriples(images.resolve().name, tuple(zip(*listed, strict=True)))

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from experiments.recommendation.serving import CATALOGUE, Catalogue, read_catalogue
+from experiments.recommendation.serving import CATALOGUE, Catalogue, read_catalogue, sealed
 from train.errors import UserError
-from train.run_directory import RunDirectory
+from train.run_directory import RunDirectory, write_json
 
 GOOD = {"items": ["7", "8", "9"], "users": 2, "width": 4}
 
@@ -55,6 +55,19 @@ def test_an_altered_catalogue_is_one_clear_error(content, message, tmp_path):
         read(tmp_path, content)
     assert str(error.value).startswith(f"RUN_DIR = {tmp_path}: its catalogue.json ")
     assert len(str(error.value)) < 400 + len(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"items": ["7", "9", "8"]}, {"items": ["8", "9"]}, {"width": 5}, {"crc32": "x"}, {"crc32": None}],
+)
+def test_other_items_than_those_of_the_model_are_told(changes, tmp_path):
+    run = RunDirectory(tmp_path, "multvae_movielens", {}, {})
+    write_json(run.path / CATALOGUE, sealed(GOOD))
+    assert read_catalogue(run) == Catalogue(["7", "8", "9"], 2, 4)
+    content = json.loads((tmp_path / CATALOGUE).read_text())
+    with pytest.raises(UserError, match=r"its catalogue\.json was altered since the run wrote it"):
+        read(tmp_path, content | changes)
 
 
 def test_what_is_no_file(tmp_path):

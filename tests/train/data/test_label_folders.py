@@ -63,6 +63,15 @@ def test_unpaired_names(tmp_path):
         list_folders(labels, images, None, Pairing())
 
 
+def test_label_maps_are_no_photos(tmp_path):
+    labels = touch(tmp_path / "l", "1.png")
+    (tmp_path / "link").symlink_to("l")
+    with pytest.raises(UserError, match=r"--data.images = .*link: is the folder of the label maps, too"):
+        list_folders(labels, tmp_path / "link", None, Pairing())
+    with pytest.raises(UserError, match=r"--data.instances = .*l: is the folder of the label maps, too"):
+        list_folders(labels, touch(tmp_path / "i", "1.jpg"), labels, Pairing())
+
+
 def test_empty_and_missing_folders(tmp_path):
     labels, images = touch(tmp_path / "l", "1.png"), touch(tmp_path / "i", "1.txt")
     with pytest.raises(UserError, match=r"--data.images = .*holds no image; name a folder of .png"):
