@@ -25,15 +25,9 @@ from train.inflation import HELP, without_limit
 from train.interrupt import Interrupted
 from train.loop import NonFiniteError
 from train.report.report import departures
-from train.run_directory import (
-    RunDirectory,
-    check_outputs,
-    check_resume,
-    create_run,
-    open_run,
-    remove_untrained,
-    update_config,
-)
+from train.resume import check_resume
+from train.run_directory import RunDirectory, create_run, open_run, update_config
+from train.run_outputs import check_outputs, remove_untrained
 
 EXPERIMENTS = (
     "gwae_3dshapes",

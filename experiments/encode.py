@@ -16,7 +16,7 @@ from train.data.image_files import Encoded, UnreadableError, list_images, read_p
 from train.devices import on_one_device
 from train.errors import UserError
 from train.npz_files import read_npz
-from train.run_directory import refuse_own
+from train.run_outputs import refuse_own
 from train.seeds import unstack
 from train.stored_state import Which
 

@@ -20,7 +20,8 @@ from train.bounds import check_bounds
 from train.errors import UserError
 from train.fingerprint import check_files
 from train.inflation import HELP
-from train.run_directory import RunDirectory, check_outputs, open_run
+from train.run_directory import RunDirectory, open_run
+from train.run_outputs import check_outputs
 
 
 def main(argv: Sequence[str]) -> None:

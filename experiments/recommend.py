@@ -26,7 +26,8 @@ from train.bounds import AtLeast
 from train.data.ratings import Columns, read_csv
 from train.data.table_files import TableFile, header_of
 from train.errors import UserError
-from train.run_directory import open_run, refuse_own
+from train.run_directory import open_run
+from train.run_outputs import refuse_own
 from train.stored_state import Which
 
 USERS_AT_A_TIME = 500

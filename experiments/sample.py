@@ -17,7 +17,7 @@ from train.bounds import Within
 from train.devices import on_one_device
 from train.errors import UserError
 from train.report.figures import image_grid
-from train.run_directory import refuse_own
+from train.run_outputs import refuse_own
 from train.seeds import unstack
 from train.stored_state import Which
 

@@ -35,7 +35,8 @@ from train.data.layout_parts import Batch
 from train.data.pair_geometry import Geometry
 from train.errors import UserError
 from train.layout import Layout
-from train.run_directory import open_run, refuse_own
+from train.run_directory import open_run
+from train.run_outputs import refuse_own
 from train.steps.gaugan_networks import GauGANConfig, check
 from train.steps.gaugan_weights import import_official
 from train.weights.files import ENDINGS, read_weights

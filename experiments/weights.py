@@ -26,7 +26,8 @@ from experiments.experiment import System, experiment_of
 from train import seeds
 from train.atomic import write_atomically
 from train.errors import UserError
-from train.run_directory import RunDirectory, create_run, open_run, refuse_own
+from train.run_directory import RunDirectory, create_run, open_run
+from train.run_outputs import refuse_own
 from train.stored_state import Which, save_state
 from train.weights.files import read_weights, write_state_dict
 

@@ -6,15 +6,10 @@ In a program of several processes, process 0 makes, writes and locks, and its fa
 import contextlib
 import dataclasses
 import fcntl
-import importlib.metadata
 import json
 import logging
-import os
-import platform
-import shutil
-import subprocess
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +18,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from train.atomic import sweep, write_atomically
+from train.environment import environment
 from train.errors import UserError
 from train.json_files import parse_json, read_json
 
@@ -30,7 +26,8 @@ Json = dict[str, Any]
 
 FORMAT = 1
 _LOG = logging.getLogger(__name__)
-_LOCK = ".lock"
+LOCK = ".lock"
+"""The file that a run which trains holds locked."""
 _NAMED = "give the directory that the run named when it began"
 _KINDS = {int: "a number", str: "text", dict: "an object"}
 _MESSAGE = 16384  # bytes that processes exchange: four times the longest path
@@ -176,70 +173,6 @@ def open_run(path: Path, field: str = "--resume") -> RunDirectory:
     return run
 
 
-def check_outputs(run: RunDirectory) -> None:
-    """Raises UserError where files and folders lie in each other's places: reported before hours of work, not after."""
-    for path in (run.figures, run.path / "checkpoints"):
-        if path.exists() and not path.is_dir():
-            raise UserError("run directory", path, "is not a folder", "move that file away")
-    for path in (run.report, run.path / "results.json", run.path / "metrics.jsonl"):
-        if path.is_dir():
-            raise UserError("run directory", path, "is a folder", "move that folder away")
-
-
-OWN = {
-    *("config.json", "catalogue.json", "layout.json", "results.json", "end.json", "metrics.jsonl"),
-    *("report.html", "checkpoints", "figures", "profile", "tensorboard"),
-}
-"""Names of what a run, or one of its stages, keeps in its folder."""
-
-
-def refuse_own(out: Path, run: Path, flag: str = "--out") -> None:
-    """Raises UserError where what is to be written would take the place of what a run keeps."""
-    place, folder = out.expanduser().resolve(), run.expanduser().resolve()
-    if place == folder or (place.is_relative_to(folder) and OWN & set(place.relative_to(folder).parts)):
-        raise UserError(flag, out, "belongs to the run that is read", "name another place")
-
-
-_UNTRAINED = (
-    *("config.json", "catalogue.json", "layout.json", _LOCK, "figures"),
-    *("tensorboard/events.out.tfevents.*", "profile/plugins"),
-    *("**/metrics.jsonl", "**/checkpoints/*/", "**/checkpoints/"),
-)
-"""What a run writes before its first checkpoint."""
-
-
-def remove_untrained(run: RunDirectory) -> None:
-    """Removes a run in which nothing was trained: no checkpoint, no line of metrics. Others are left as they are.
-
-    What others put into its folder stays, and so does the folder then, or where it was there before.
-    """
-    checkpoints = (p for p in run.path.rglob("checkpoints/*/*") if p.name.isdigit())
-    logs = (p for p in run.path.rglob("metrics.jsonl") if p.is_file() and p.stat().st_size)
-    if next(checkpoints, None) is not None or next(logs, None) is not None:
-        return
-    for pattern in _UNTRAINED:
-        for place in list(run.path.glob(pattern)):
-            if not place.is_symlink() and (place.is_dir() or not pattern.endswith("/")):
-                _remove(place, below=run.path)
-    if run.made:
-        with contextlib.suppress(OSError):
-            run.path.rmdir()
-
-
-def _remove(place: Path, below: Path) -> None:
-    """Removes a file, what the profiler wrote, or an empty folder; then the folders above that this empties."""
-    with contextlib.suppress(OSError):
-        if place.is_file():
-            place.unlink()
-        elif place.name == "plugins":
-            shutil.rmtree(place)
-        else:
-            place.rmdir()
-        while place.parent != below:
-            place = place.parent
-            place.rmdir()
-
-
 def _saved(path: Path, field: str) -> Json:
     """The content of a run's config.json, of the types that it has to have."""
     config = path / "config.json"
@@ -265,40 +198,6 @@ def _saved(path: Path, field: str) -> Json:
     return saved
 
 
-def check_resume(saved: Json, wanted: Json, changeable: Collection[str]) -> None:
-    """Compares the settings of a run with those it is to be resumed with.
-
-    Args:
-      saved: the run's settings.
-      wanted: those asked for now.
-      changeable: dotted names, of fields or groups of fields, that may change (`train.steps`).
-
-    Raises:
-      UserError: if others have changed; it tells each change, which of them may be, and which not.
-    """
-    before, now = _flat(saved), _flat(wanted)
-    changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-    fixed = [name for name in changed if not any(f"{name}.".startswith(f"{c}.") for c in changeable)]
-    if fixed:
-        told = [
-            f"{name} was {_brief(before.get(name, 'absent'))} and is now {_brief(now.get(name, 'absent'))}"
-            f" ({'may not change' if name in fixed else 'may change'})"
-            for name in changed
-        ]
-        flags = ", ".join(f"--{name.replace('_', '-')}" for name in fixed)
-        values = ", ".join(_brief(now.get(name, "absent")) for name in fixed)
-        problem = f"the run to resume has other settings: {'; '.join(told)}"
-        free = ", ".join(sorted(changeable)) or "nothing"
-        raise UserError(
-            flags, values, problem, f"leave these out or start a new run; what may change: {free}"
-        )
-
-
-def _brief(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 80 else f"{text[:80]}..."
-
-
 def _short(path: Path) -> str:
     return ascii(str(path))[1:-1] if len(str(path)) < 200 else f"{ascii(str(path))[1:100]}..."
 
@@ -310,34 +209,6 @@ def write_json(path: Path, content: Any) -> None:
       UserError: if it can't be written.
     """
     write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
-
-
-def environment() -> Json:
-    """What a number may depend on: versions, devices, commit of the checkout (None outside one)."""
-    versions = {
-        name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax", "optax", "numpy")
-    }
-    return {
-        "python": platform.python_version(),
-        **versions,
-        "platform": jax.default_backend(),
-        "device_kind": jax.devices()[0].device_kind,
-        "device_count": jax.device_count(),
-        "process_count": jax.process_count(),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "commit": _commit(),
-    }
-
-
-def _commit() -> str | None:
-    root = Path(__file__).resolve().parent.parent
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    if not (root / ".git").exists():
-        return None
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
 
 
 def _new_path(parent: Path) -> Path:
@@ -366,16 +237,16 @@ def _check_vacant(path: Path) -> None:
         raise UserError(
             "--run-dir", path, "holds a run already", f"continue it with --resume {path}, or name another"
         )
-    if any(entry.name != _LOCK for entry in path.iterdir()):
+    if any(entry.name != LOCK for entry in path.iterdir()):
         raise UserError("--run-dir", path, "is not empty", "name an empty or a new directory")
 
 
 def _lock(path: Path, held: contextlib.ExitStack) -> str:
     """Locks until the stack closes."""
     try:
-        file = held.enter_context((path / _LOCK).open("a"))
+        file = held.enter_context((path / LOCK).open("a"))
     except IsADirectoryError as error:
-        raise UserError("--run-dir", path, f"its {_LOCK} is a folder", "remove that folder") from error
+        raise UserError("--run-dir", path, f"its {LOCK} is a folder", "remove that folder") from error
     except OSError as error:
         raise _unwritable(path, error) from error
     try:
@@ -395,15 +266,6 @@ def _unwritable(path: Path, error: OSError | ValueError) -> UserError:
     return UserError(
         "--run-dir", _short(path), problem, "free space there or choose a --run-dir that can be written"
     )
-
-
-def _flat(config: Json, prefix: str = "") -> dict[str, Any]:
-    """Dotted names to values, the values as JSON would give them back."""
-    flat = {}
-    for name, value in parse_json(json.dumps(config)).items():
-        nested = isinstance(value, dict) and value
-        flat |= _flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
-    return flat
 
 
 def _on_process_zero(action: Callable[[], str]) -> str:

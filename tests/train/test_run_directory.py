@@ -14,12 +14,8 @@ import pytest
 from train.errors import UserError
 from train.run_directory import (
     RunDirectory,
-    check_outputs,
-    check_resume,
     create_run,
     open_run,
-    refuse_own,
-    remove_untrained,
     write_json,
 )
 
@@ -153,45 +149,6 @@ def test_the_lock_keeps_others_out_and_ends_with_a_kill(run: RunDirectory):
         pass
 
 
-# Resuming with other settings
-
-
-def changed(**train: object) -> dict:
-    return {**CONFIG, "train": {**CONFIG["train"], **train}}
-
-
-def test_the_same_settings_resume():
-    check_resume(json.loads(json.dumps(CONFIG)), CONFIG, ())
-
-
-@pytest.mark.parametrize("changeable", [["train.steps"], ["train"]])
-def test_what_may_change_may_change(changeable: list[str]):
-    check_resume(CONFIG, changed(steps=200), changeable)
-
-
-def test_what_may_not_change_is_told_with_all_changes():
-    with pytest.raises(UserError) as error:
-        check_resume(CONFIG, changed(steps=200, batch_size=32), {"train.steps", "train.step"})
-    assert str(error.value) == (
-        "--train.batch-size = 32: the run to resume has other settings: "
-        "train.batch_size was 64 and is now 32 (may not change); "
-        "train.steps was 100 and is now 200 (may change); "
-        "leave these out or start a new run; what may change: train.step, train.steps"
-    )
-
-
-def test_a_name_that_merely_begins_alike_may_not_change():
-    with pytest.raises(UserError, match=r"train\.steps was 100 and is now 1 \(may not change\)"):
-        check_resume(CONFIG, changed(steps=1), ["train.step"])
-
-
-@pytest.mark.parametrize("swap", [False, True])
-def test_fields_of_another_version_are_told(swap: bool):
-    pair = (CONFIG, changed(ema=0.9))
-    with pytest.raises(UserError, match=r"train\.ema was .*absent"):
-        check_resume(*(pair[::-1] if swap else pair), ())
-
-
 def test_processes_make_one_run_and_fail_together(tmp_path: Path):
     program = """
 import pathlib, sys
@@ -230,24 +187,6 @@ except UserError as error:
     assert told == [[str(made), "holds a run already"]] * 2
 
 
-@pytest.mark.parametrize(
-    ("name", "folder"),
-    [
-        ("figures", False),
-        ("checkpoints", False),
-        ("report.html", True),
-        ("results.json", True),
-        ("metrics.jsonl", True),
-    ],
-)
-def test_files_and_folders_in_each_others_places_are_told(run: RunDirectory, name: str, folder: bool):
-    check_outputs(run)
-    place = run.path / name
-    place.mkdir() if folder else place.write_text("")
-    with pytest.raises(UserError, match=rf"{name}: is .*folder; move that"):
-        check_outputs(run)
-
-
 @pytest.mark.parametrize("name", ["x" * 300, "a\0b", "file", "file/below", "\ud800"])
 def test_places_that_no_run_can_have(tmp_path: Path, name: str):
     (tmp_path / "file").write_text("")
@@ -259,60 +198,6 @@ def test_places_that_no_run_can_have(tmp_path: Path, name: str):
     assert len(str(error.value)) < 400
 
 
-def test_a_run_in_which_nothing_was_trained_is_removed(tmp_path: Path):
-    run = create_run("e", {}, tmp_path / "run")
-    (run.checkpoints / "last").mkdir(parents=True)
-    run.metrics.write_text("")
-    for name in ("a/b/metrics.jsonl", "tensorboard/events.out.tfevents.1", "profile/plugins/profile/1/x.pb"):
-        (run.path / name).parent.mkdir(parents=True)
-        (run.path / name).write_text("")
-    (run.path / "a" / "b" / "checkpoints" / "best").mkdir(parents=True)
-    remove_untrained(run)
-    assert not run.path.exists()
-
-
-def test_a_folder_that_was_there_before_stays_empty_and_so_does_what_a_link_leads_to(tmp_path: Path):
-    (tmp_path / "there").mkdir()
-    (tmp_path / "link").symlink_to("there")
-    for name in ("there", "link"):
-        run = create_run("e", {}, tmp_path / name)
-        run.checkpoints.mkdir()
-        with run.locked():
-            remove_untrained(run)
-        assert not any((tmp_path / "there").iterdir()) and (tmp_path / "link").is_symlink()
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["notes.txt", "figures/mine.png", "checkpoints/mine", "data/config.json", "profile/x/y", ".lock/x"],
-)
-def test_what_others_put_into_a_run_stays(tmp_path: Path, name: str):
-    run = create_run("e", {}, tmp_path / "run")
-    (run.path / ".lock").unlink()
-    (run.path / name).parent.mkdir(parents=True, exist_ok=True)
-    (run.path / name).write_text("mine")
-    remove_untrained(run)
-    assert [p for p in run.path.rglob("*") if p.is_file()] == [run.path / name]
-
-
-@pytest.mark.parametrize("place", ["metrics.jsonl", "stage/metrics.jsonl", "stage/checkpoints/last/5/x"])
-def test_a_run_in_which_something_was_trained_stays(run: RunDirectory, place: str):
-    (run.path / place).parent.mkdir(parents=True, exist_ok=True)
-    (run.path / place).write_text("x")
-    remove_untrained(run)
-    assert (run.path / place).read_text() == "x" and open_run(run.path) == run
-
-
 def test_fingerprints_are_kept(tmp_path: Path):
     run = create_run("e", {}, tmp_path / "run", files={"data.path": "3-abc"})
     assert open_run(run.path).files == {"data.path": "3-abc"}
-
-
-@pytest.mark.parametrize(
-    "name", [".", "config.json", "vae/metrics.jsonl", "vae/checkpoints/last/3", "figures/a.png"]
-)
-def test_an_output_never_takes_the_place_of_what_a_run_keeps(tmp_path, name):
-    with pytest.raises(UserError, match=r"--out = .*belongs to the run"):
-        refuse_own(tmp_path / name, tmp_path)
-    refuse_own(tmp_path / "samples", tmp_path)
-    refuse_own(tmp_path.parent / "config.json", tmp_path)
