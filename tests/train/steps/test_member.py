@@ -19,11 +19,9 @@ MEMBERS = {
 
 
 def test_members_of_one_key_start_from_the_same_autoencoder():
-    states = [jax.eval_shape(member.init, jax.random.key(0)) for member in MEMBERS.values()]
-    assert {tuple(state.params) for state in states} == {
-        ("encoder", "decoder", "prior"),
-        ("encoder", "decoder", "prior", "critic"),
-    }
+    params = [set(jax.eval_shape(member.init, jax.random.key(0)).params) for member in MEMBERS.values()]
+    assert params[0] == params[1] == {"encoder", "decoder", "prior"}
+    assert params[2] == {*params[0], "critic"}
     weights = [
         jax.jit(lambda key, member=member: member.init(key).params["decoder"]["Dense_0"]["kernel"])(
             jax.random.key(3)
