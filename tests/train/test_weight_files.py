@@ -171,7 +171,7 @@ HEADERS = {
     "nested": (b"[" * 10**5, "nested too deeply"),
     "longer than the file": (None, "ends within its header"),
     "overlapping": (b'{"a": A, "b": A}'.replace(b"A", ENTRY), "overlap or leave a gap at byte 0"),
-    "twice": (b'{"a": A, "a": B}'.replace(b"A", ENTRY).replace(b"B", LATER), "leave a gap at byte 0"),
+    "twice": (b'{"a": A, "a": B}'.replace(b"A", ENTRY).replace(b"B", LATER), "has the key 'a' twice"),
     "NaN": (b'{"a": %s}' % ENTRY.replace(b"[0, 8]", b"[NaN, 8]"), "entry of 'a' is malformed"),
     "a long shape": (b'{"a": %s}' % ENTRY.replace(b"[2]", b"[" + b"1," * 9999 + b"2]"), "is malformed"),
     "numbers without end": (b'{"a": %s}' % ENTRY.replace(b"[2]", b"[%s]" % (b"9" * 4000)), "is malformed"),
