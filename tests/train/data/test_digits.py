@@ -86,7 +86,7 @@ def test_wrong_sources(tmp_path):
     for source, path, expected in (
         ("sklearn", "x.npz", "reads no file"),
         ("npz", None, "reads a file"),
-        ("npz", tmp_path / "none.npz", "is not a file"),
+        ("npz", tmp_path / "none.npz", "no such file"),
         ("npz", tmp_path / "bad.npz", "not a readable npz"),
         ("tfds", tmp_path, "prepare it with"),
         ("idx", None, "--data.source"),
