@@ -160,6 +160,7 @@ def check_settings(config: SynthesisConfig) -> None:
     cli.check(config)
     remedy = "leave it out: the images are measured at the end, and by experiments.evaluate"
     cli.refuse_validation(config.train, remedy)
+    train_config.check(replace(config.train, steps=config.train.steps or 1), least_batch=1)
 
 
 def check_batch(model: GauGANConfig, size: int, layout: Layout) -> None:
