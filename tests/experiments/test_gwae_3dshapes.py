@@ -244,6 +244,7 @@ def test_settings_of_a_run_before_each_objective_had_its_own(objective):
     assert read == unions.chosen(quick, ["--model.objective", objective])
 
 
+@pytest.mark.slow
 def test_a_run_before_each_objective_had_its_own_goes_on(trained, tmp_path):
     """As it was saved then: with settings of GWAE in a run of the VAE, and a state of another class."""
     folder = tmp_path / "old"
