@@ -141,7 +141,7 @@ def parse(
         default=default,
         prog=prog,
         description=description,
-        args=list(argv),
+        args=unions.without_tags(config_class, argv),
         config=(tyro.conf.AvoidSubcommands,),
     )
     return located(parsed, default), run

@@ -63,6 +63,19 @@ def chosen(default: Config, argv: Sequence[str]) -> Config:
     return dataclasses.replace(typing.cast(Any, default), **changed)
 
 
+def without_tags(kind: type, argv: Sequence[str]) -> list[str]:
+    """The flags but for those that choose a class, which `chosen` has heeded: a class knows no tag but its own."""
+    tags = {f"--{name.replace('_', '-')}.{union.tag}" for name, union in _unions(kind).items()}
+    left, kept = list(argv), []
+    while left:
+        argument = left.pop(0)
+        if argument in tags and left:
+            left.pop(0)
+        elif argument.partition("=")[0] not in tags or argument in tags:
+            kept.append(argument)
+    return kept
+
+
 def like(reference: Config, config: Any) -> Config:
     """The reference settings, with every group of the class that it is of in the others."""
     groups = {name: type(getattr(config, name)) for name in _unions(type(config))}
@@ -79,13 +92,14 @@ def as_kind(kind: type, group: Any) -> Any:
 
 
 def peek(argv: Sequence[str], flag: str) -> str | None:
-    """The value of a flag that decides the defaults of others."""
+    """The value of a flag that decides the defaults of others; of several the last, which is the one that counts."""
+    found = None
     for i, argument in enumerate(argv):
         if argument == flag and i + 1 < len(argv):
-            return argv[i + 1]
-        if argument.startswith(f"{flag}="):
-            return argument.partition("=")[2]
-    return None
+            found = argv[i + 1]
+        elif argument.startswith(f"{flag}="):
+            found = argument.partition("=")[2]
+    return found
 
 
 def _unions(kind: type) -> dict[str, Union]:

@@ -123,7 +123,10 @@ def test_killed_run_resumes_to_the_same_results(data, tmp_path):
     [
         (["--data.item-column", "film"], "--data.item-column"),
         (["--data.min-user-items", "1000"], "--data.min-user-items"),
-        (["--data.rating-column", "time", "--data.min-rating", "1e9"], "--data.min-rating"),
+        (
+            ["--data.rating-column", "time", "--data.time-column", "", "--data.min-rating", "1e9"],
+            "--data.min-rating",
+        ),
         (["--models", "M5"], "--models"),
         (["--models", "M1", "M1"], "--models"),
         (["--model.learning-rate", "0"], "--model.learning-rate"),

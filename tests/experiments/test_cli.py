@@ -46,7 +46,7 @@ def test_settings_of_another_version_are_named():
 
 def test_every_experiment_is_listed_with_its_name():
     for name in cli.EXPERIMENTS:
-        assert cli.importlib.import_module(f"experiments.{name}").ABOUT.name == name
+        assert cli.importlib.import_module(f"experiments.{name}").EXPERIMENT.name == name
 
 
 def test_help_reads_well(capsys):

@@ -136,5 +136,5 @@ def test_presets_depart_from_the_first_published_one():
         EXPERIMENT, published=("paper", "other"), presets={**EXPERIMENT.presets, "other": Config()}
     )
     chosen = {name: several.reference(replace(Config(), preset=name)) for name in ("quick", "paper", "other")}
-    assert chosen["quick"] is chosen["paper"] is several.presets["paper"]
-    assert chosen["other"] is several.presets["other"]
+    assert chosen["quick"] == chosen["paper"] == several.presets["paper"]
+    assert chosen["other"] == several.presets["other"]

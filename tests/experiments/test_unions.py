@@ -63,8 +63,19 @@ def test_a_flag_chooses_and_what_is_shared_is_the_presets(argv):
 def test_a_reference_is_of_the_class_that_was_chosen():
     config = parse("--model.objective", "weighted", "--model.size", "3")
     assert unions.like(PRESETS["paper"], config).model == Weighted(size=100, rate=0.1)
-    assert cli.published(QUICK, PRESETS) is not QUICK
-    assert cli.published(QUICK, PRESETS).model == Plain(size=100)
+    assert unions.like(PRESETS["paper"], QUICK).model == Plain(size=100)
+
+
+def test_of_a_flag_that_is_given_twice_the_last_counts():
+    given = ["--model.objective=plain", "--model.objective", "weighted"]
+    assert unions.peek(given, "--model.objective") == "weighted" and unions.peek(given, "--preset") is None
+    assert isinstance(parse(*given).model, Weighted)
+
+
+@pytest.mark.parametrize("tail", [["--model.objective"], ["--model.objective", "--model.size", "3"]])
+def test_a_flag_without_its_value_is_an_error(tail):
+    with pytest.raises((SystemExit, UserError)):
+        parse(*tail)
 
 
 def test_an_unknown_name_is_one_clear_error():

@@ -18,9 +18,11 @@ from experiments import (
     mi_gaussian,
     multvae_movielens,
     recommend,
+    unions,
     weights,
 )
 from experiments.recommendation.serving import CATALOGUE
+from experiments.representation.models import names_of
 from experiments.representation.view import open_model
 from experiments.synthesis.layout_synthesis import LAYOUT
 from experiments.zero_shot import protocol
@@ -28,6 +30,7 @@ from tests.experiments.commands import said_on_failure
 from train import seeds
 from train.data.layout_world import LayoutWorld
 from train.run_directory import create_run, write_json
+from train.steps.gwae_networks import GWAEConfig
 from train.stored_state import save_state
 
 ITEMS = ["a", "b", "c", "d", "e"]
@@ -135,7 +138,8 @@ def test_there_and_back(module, model, some, tmp_path):
     ("objective", "name"), [("gwae", "enc_block.net.1.weight"), ("vae", "encoder/DownConv_0/kernel")]
 )
 def test_autoencoders_of_images(objective, name, tmp_path):
-    model = replace(SMALL[gwae_3dshapes]["model"], objective=objective)
+    small = replace(gwae_3dshapes.QUICK, **SMALL[gwae_3dshapes])
+    model = unions.chosen(small, ["--model.objective", objective]).model
     folder = fresh(gwae_3dshapes, tmp_path / "run", model=model)
     call("export", folder, "--out", tmp_path / "a.npz", "--seed", 1)
     assert name in arrays(tmp_path / "a.npz")
@@ -215,6 +219,6 @@ def test_wrong_use_is_one_clear_error(tmp_path, monkeypatch, capsys):
 
 
 def test_settings_without_published_names():
-    names = gwae_3dshapes.official_names(gwae_3dshapes.ModelConfig(batch_norm=True))
+    names = names_of(GWAEConfig(batch_norm=True))
     with pytest.raises(ValueError, match=r"--model\.batch-norm"):
         names.export(None)
