@@ -145,10 +145,12 @@ def of_adaptation(
 def train(session: Session[Any], stage: Stage, limits: TrainConfig) -> PyTree:
     """Trains a stage and returns the last state of every seed."""
     began = time.monotonic()
-    cli.say(f"{stage.part}, {stage.name}")
+    if not session.replays:
+        cli.say(f"{stage.part}, {stage.name}")
     trained = session.fit(stage.task, stage.feed, None, replace(limits, steps=stage.steps), stage.folder)
     state = devices.on_one_device(trained.state("last"))
-    cli.say(f"  {time.monotonic() - began:.0f} s")
+    if not session.replays:
+        cli.say(f"  {time.monotonic() - began:.0f} s")
     return state
 
 

@@ -32,6 +32,7 @@ UNITS = {
     "loss_w": "1/2 squared error per image",
     "loss_kl": "nats per image",
     "loss_h": "minus sum of log variances",
+    "loss_tc": "nats",
 }
 
 

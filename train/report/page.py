@@ -15,7 +15,7 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 ASIDE = re.compile(
     rf"(^{UNPUBLISHED}|\(n=[\d,]+\)|\({ONE_SEED}\))$"
 )  # in cells, set smaller than the numbers
-PIXELS_PER_CSS_PIXEL = 2  # as train/figures draws them
+PIXELS_PER_CSS_PIXEL = 2  # as train/report/figures draws them
 WIDEST_ON_A_PHONE = 3  # columns that a narrow screen shows side by side
 WIDEST_UNBROKEN = 7  # columns whose numbers the page shows in one line each
 

@@ -23,9 +23,9 @@ class DIPVAEConfig(AutoencoderConfig):
     covariance: Literal["means", "codes"] = "means"
     """Of the posterior means (DIP-VAE I), or of the codes (DIP-VAE II)."""
     off_diagonal: Annotated[float, AtLeast(0)] = 1.0
-    """Weight of the squares off the diagonal."""
-    diagonal: Annotated[float, AtLeast(0)] = 10.0
-    """Weight of the squares of the diagonal less 1. The official GWAE package has 1 on CelebA."""
+    """Weight of the squares off the diagonal; on CelebA the official GWAE package has 1 for form I, 10 for form II."""
+    diagonal: Annotated[float, AtLeast(0)] = 1.0
+    """Weight of the squares of the diagonal less 1; 1 for both forms there."""
 
 
 def member(config: DIPVAEConfig) -> Member:

@@ -17,7 +17,7 @@ from jaxmodels.vae import reparameterise
 from objectives.total_correlation import discrimination, log_density_ratio, permute_dims
 from train.bounds import AtLeast, Positive
 from train.networks import Networks
-from train.steps.autoencoder import AutoencoderConfig
+from train.steps.autoencoder import AutoencoderConfig, scheduled
 from train.steps.member import Loss, Member, Noise, adam, autoencode, gaussian, player
 from train.update import Given
 
@@ -39,7 +39,7 @@ class FactorVAEConfig(AutoencoderConfig):
 def member(config: FactorVAEConfig) -> Member:
     """The system of these settings: the VAE, then the discriminator on the codes that the VAE just had."""
     modules = {**gaussian(config), "critic": CodeCritic(dtype=jnp.dtype(config.dtype))}
-    critic_rule = optax.adam(config.critic_learning_rate, b1=0.5, b2=0.9)
+    critic_rule = optax.adam(scheduled(config.critic_learning_rate, config), b1=0.5, b2=0.9)
     players = {
         "main": player(modules, ("encoder", "decoder"), partial(main_loss, config=config), adam(config)),
         "critic": player(
