@@ -17,11 +17,8 @@ from train.steps.gaugan_networks import GauGANConfig
 from train.steps.gaugan_weights import import_official
 
 NAMES = ("spade_normal", "dagan_normal", "spade_vae")
-FORMS = [
-    ("dagan_normal", "lax"),
-    *(pytest.param(name, "platform", marks=pytest.mark.slow) for name in ("spade_normal", "spade_vae")),
-]
-"""Convolutions as on accelerators, and as on CPU, as which those of DAGAN are in its three updates."""
+FORMS = [("dagan_normal", "lax"), *(pytest.param(name, "platform", marks=pytest.mark.slow) for name in NAMES)]
+"""The convolutions of accelerators are quick to compile here; those of CPU are slow ones to."""
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in NAMES[1:]]
 CONFIGS = {
     "spade_normal": GauGANConfig(width=8, discriminator_width=8),
