@@ -5,11 +5,11 @@ from pathlib import Path
 
 
 def why_no_file(path: Path) -> str:
-    """What a path leads to that is no regular file, in words."""
+    """What a path leads to that is not a regular file, in words."""
     if path.is_dir():
         return "is a folder"
     if path.exists():
-        return "is no regular file: save it first"
+        return "is not a regular file: save it first"
     return "is a link that leads nowhere" if path.is_symlink() else "no such file"
 
 

@@ -44,7 +44,7 @@ def test_what_is_no_file_is_named(tmp_path):
     (tmp_path / "link").symlink_to("link")
     names = {
         "": "is a folder",
-        "pipe": "is no regular file: save it first",
+        "pipe": "is not a regular file: save it first",
         "link": "is a link that leads nowhere",
     }
     for name, words in (names | {"absent": "no such file"}).items():

@@ -41,6 +41,7 @@ VARIABLES = {
 OLD = ("numbers", "text", "complex", "nothing", "sparse")
 
 
+@pytest.mark.filterwarnings("ignore:The default value for `spmatrix`:DeprecationWarning")  # of SciPy 1.18
 @pytest.mark.parametrize("options", [{}, {"do_compression": True}, {"format": "4"}])
 def test_every_form_is_read_as_scipy_reads_it(tmp_path, options):
     path, names = tmp_path / "a.mat", OLD if "format" in options else tuple(VARIABLES)
